@@ -1,0 +1,1 @@
+"""Typed nodes, graphs, static checks, plans, cache and execution; knows tensors and keys, no diffusion."""

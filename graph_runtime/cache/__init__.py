@@ -1,0 +1,1 @@
+"""Where results are kept: device, host memory and disk, addressed by content."""

@@ -1,0 +1,1 @@
+"""One room per published family: its hyper-parameters, its network, its checkpoints."""

@@ -1,0 +1,1 @@
+"""GLIDE (Nichol et al. 2021): text transformer, U-Net, tokenizer, published checkpoints."""

@@ -1,0 +1,1 @@
+"""The scenes, recipes and judge that made the shipped mini models."""
