@@ -1,1 +1,1 @@
-"""Pure functions on tensors: schedules, predictions, guidance, samplers, each under the number of its equation."""
+"""Pure functions on tensors: schedules, predictions, guidance, samplers, each under its equation's number."""
