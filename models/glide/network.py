@@ -1,0 +1,295 @@
+"""GLIDE's network: our text transformer beside diffusers' U-Net with added text keys and values."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+
+from ...errors import GlidewireError
+from .spec import GlideSpec
+
+# Conditioning carries the projected text of attention layer i under this prefix and i.
+_TEXT_KEYS_VALUES = "text_keys_values."
+
+
+class TextBlock(nn.Module):
+    """h + attention(norm(h)), then h + mlp(norm(h)): bidirectional and unmasked (Nichol et al. 2021, sec. 3)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = nn.ModuleDict({"c_qkv": nn.Linear(width, 3 * width), "c_proj": nn.Linear(width, width)})
+        self.mlp = nn.ModuleDict({"c_fc": nn.Linear(width, 4 * width), "c_proj": nn.Linear(4 * width, width)})
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Width is kept: "batch positions width" in and out."""
+        # The projection's rows are ordered [head][q|k|v][channel].
+        qkv = self.attn["c_qkv"](self.ln_1(h)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        attended = F.scaled_dot_product_attention(*qkv.chunk(3, dim=-1))
+        h = h + self.attn["c_proj"](attended.transpose(1, 2).flatten(2))
+        return h + self.mlp["c_proj"](F.gelu(self.mlp["c_fc"](self.ln_2(h))))
+
+
+class TextTransformer(nn.Module):
+    """Tokens to the text states that the U-Net attends to and the embedding added to its time embedding."""
+
+    def __init__(self, spec: GlideSpec) -> None:
+        super().__init__()
+        width = spec.text_width
+        self.token_embedding = nn.Embedding(spec.vocabulary_size, width)
+        self.positional_embedding = nn.Parameter(torch.zeros(spec.text_context, width))
+        self.padding_embedding = nn.Parameter(torch.zeros(spec.text_context, width))
+        blocks = [TextBlock(width, spec.text_heads) for _ in range(spec.text_layers)]
+        self.transformer = nn.ModuleDict({"resblocks": nn.ModuleList(blocks)})
+        self.final_ln = nn.LayerNorm(width)
+        self.transformer_proj = nn.Linear(width, spec.embedding_width)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Text embedding "batch 4*model_channels" and text states "batch positions width".
+
+        Masked positions are replaced by a learned embedding of their own, so their ids never matter; attention
+        then sees every position.
+        """
+        h = self.token_embedding(tokens) + self.positional_embedding
+        h = torch.where(mask[..., None], h, self.padding_embedding)
+        for block in self.transformer["resblocks"]:  # pyrefly: ignore
+            h = block(h)
+        h = self.final_ln(h)
+        return self.transformer_proj(h[:, -1]), h
+
+
+class TextImageAttention:
+    """Attention over [text, picture] positions, with the text's keys and values projected ahead if given.
+
+    softmax(q [k_text, k_image]^T / sqrt(d)) [v_text, v_image], residual. diffusers' own processor projects
+    the text again at every step; a sampling run of 100 steps needs it once.
+    """
+
+    def __init__(self, layer: int) -> None:
+        self.layer = layer
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        text_keys_values: Mapping[int, Tensor] | None = None,
+    ) -> Tensor:
+        """Picture states "batch channels height width" in and out."""
+        residual, spatial = hidden_states, hidden_states.shape[2:]
+        h = attn.group_norm(hidden_states.flatten(2)).transpose(1, 2)
+        if text_keys_values is None:
+            assert encoder_hidden_states is not None
+            text = project_text(attn, encoder_hidden_states)
+        else:
+            text = text_keys_values[self.layer]
+        text_key, text_value = text.chunk(2, dim=-1)
+        key = torch.cat([text_key, attn.to_k(h)], dim=1)
+        value = torch.cat([text_value, attn.to_v(h)], dim=1)
+        query, key, value = (
+            rows.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for rows in (attn.to_q(h), key, value)
+        )
+        h = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        return attn.to_out[0](h).transpose(1, 2).unflatten(2, spatial) + residual
+
+
+def project_text(attn: Attention, text_states: Tensor) -> Tensor:
+    """Keys and values of the text in one layer: "batch positions 2*channels"."""
+    return torch.cat([attn.add_k_proj(text_states), attn.add_v_proj(text_states)], dim=-1)
+
+
+def build_unet(spec: GlideSpec, *, dropout: float = 0.0) -> UNet2DConditionModel:
+    """diffusers' U-Net with GLIDE's blocks: residual up- and downsampling, scale-shift norm, added text keys."""
+    down = ["SimpleCrossAttnDownBlock2D" if attends else "ResnetDownsampleBlock2D" for attends in spec.attention_levels]
+    up = ["SimpleCrossAttnUpBlock2D" if attends else "ResnetUpsampleBlock2D" for attends in spec.attention_levels]
+    return UNet2DConditionModel(
+        sample_size=spec.image_size,
+        in_channels=spec.in_channels,
+        out_channels=spec.out_channels,
+        down_block_types=tuple(down),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=tuple(reversed(up)),
+        block_out_channels=spec.widths,
+        layers_per_block=spec.num_res_blocks,
+        dropout=dropout,
+        norm_num_groups=spec.norm_groups,
+        norm_eps=1e-5,
+        cross_attention_dim=spec.text_width,
+        attention_head_dim=spec.num_head_channels,
+        class_embed_type="identity",
+        resnet_time_scale_shift="scale_shift",
+    )
+
+
+class GlideTextToImage(nn.Module):
+    """GLIDE (Nichol et al. 2021): eps and variance of x_t given a caption, at any of its four variants.
+
+    A `Network` for the guidance expression. Its conditioning is a mapping of batch-first tensors:
+    `text_embedding` "batch 4*model_channels" and `text_states` "batch positions width" from `encode_text`;
+    for upsamplers `low_res` "batch 3 h w" in [-1, 1], at any size; for inpainting `inpaint_image`
+    "batch 3 height width" in [-1, 1] and `inpaint_mask` "batch 1 height width", 1 = known, both or neither.
+
+    Args:
+        spec: Hyper-parameters.
+        dropout: Rate inside residual blocks, for training.
+    """
+
+    prediction: Literal["eps", "x_0", "v"] = "eps"
+
+    def __init__(self, spec: GlideSpec, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.spec = spec
+        self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        self.text = TextTransformer(spec)
+        self.unet = build_unet(spec, dropout=dropout)
+        for layer, attention in enumerate(self.attentions()):
+            attention.set_processor(TextImageAttention(layer))  # pyrefly: ignore
+
+    @property
+    def learned_variance(self) -> bool:
+        """Whether the last three output channels are learned-range variance."""
+        return self.spec.out_channels == 6
+
+    def attentions(self) -> list[Attention]:
+        """The U-Net's attention layers in a fixed order."""
+        return [module for module in self.unet.modules() if isinstance(module, Attention)]
+
+    def encode_text(self, tokens: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Encode captions.
+
+        Args:
+            tokens: Ids, "batch positions" long, exactly `text_context` positions.
+            mask: True for tokens, False for padding, "batch positions" bool.
+
+        Returns:
+            `text_embedding` "batch 4*model_channels" and `text_states` "batch positions width".
+
+        Raises:
+            GlidewireError: Another number of positions, or an id outside the vocabulary.
+        """
+        if tokens.ndim != 2 or tokens.shape != mask.shape or tokens.shape[1] != self.spec.text_context:
+            raise GlidewireError(
+                "GLIDE text: tokens and mask have the wrong shape",
+                expected=f"batch x {self.spec.text_context} positions",
+                got=f"tokens {tuple(tokens.shape)}, mask {tuple(mask.shape)}",
+            )
+        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.spec.vocabulary_size:
+            raise GlidewireError(
+                "GLIDE text: a token id lies outside the model's vocabulary",
+                expected=f"0 to {self.spec.vocabulary_size - 1}",
+                got=f"{int(tokens.min())} to {int(tokens.max())}",
+                hint="Tokenize with the vocabulary that belongs to this checkpoint.",
+            )
+        embedding, states = self.text(tokens, mask)
+        return {"text_embedding": embedding, "text_states": states}
+
+    def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Conditioning with every layer's text keys and values projected, once per sampling run."""
+        states = conditioning["text_states"]
+        projected = {
+            f"{_TEXT_KEYS_VALUES}{layer}": project_text(attention, states)
+            for layer, attention in enumerate(self.attentions())
+        }
+        return {**conditioning, **projected}
+
+    def forward(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+        """One batched evaluation.
+
+        Args:
+            x_t: Noised picture, "batch 3 height width"; sides are multiples of `spec.size_multiple`.
+            timesteps: Ids of the original schedule, "batch" (0 ... 999).
+            conditioning: See the class.
+
+        Returns:
+            eps and variance values, "batch out_channels height width".
+
+        Raises:
+            GlidewireError: A side that does not fit, or conditioning that the variant needs is missing.
+        """
+        multiple = self.spec.size_multiple
+        if x_t.shape[-2] % multiple or x_t.shape[-1] % multiple:
+            raise GlidewireError(
+                "GLIDE: the picture's sides do not fit the network",
+                expected=f"multiples of {multiple}",
+                got=f"{x_t.shape[-2]} x {x_t.shape[-1]}",
+            )
+        prepared = {
+            int(name.removeprefix(_TEXT_KEYS_VALUES)): value
+            for name, value in conditioning.items()
+            if name.startswith(_TEXT_KEYS_VALUES)
+        }
+        return self.unet(
+            torch.cat([x_t, *self._pictures(x_t, conditioning)], dim=1),
+            timesteps,
+            encoder_hidden_states=conditioning["text_states"],
+            class_labels=conditioning["text_embedding"],
+            cross_attention_kwargs={"text_keys_values": prepared or None},
+            return_dict=False,
+        )[0]
+
+    def _pictures(self, x_t: Tensor, conditioning: Mapping[str, Tensor]) -> list[Tensor]:
+        """What stands beside x_t in the first convolution, in the published order."""
+        beside: list[Tensor] = []
+        if self.spec.takes_known_pixels:
+            mask, known = conditioning.get("inpaint_mask"), conditioning.get("inpaint_image")
+            if (mask is None) != (known is None):
+                raise GlidewireError("GLIDE inpainting needs inpaint_image and inpaint_mask together, or neither")
+            if mask is None or known is None:
+                beside.append(torch.zeros_like(x_t[:, :1]).expand(-1, 4, -1, -1))
+            else:
+                beside += [known * mask, mask]
+        if self.spec.takes_low_resolution:
+            if "low_res" not in conditioning:
+                raise GlidewireError(
+                    "GLIDE upsampler: conditioning `low_res` is missing", expected="a low-resolution picture"
+                )
+            low = conditioning["low_res"]
+            beside.append(F.interpolate(low, x_t.shape[-2:], mode="bilinear", align_corners=False))
+        return beside
+
+    def digest(self) -> str:
+        """Content identity of the weights and the precision they are held in, for cache keys."""
+        parameter = next(self.parameters())
+        if self.content_digest is not None:
+            return f"{self.content_digest}:{str(parameter.dtype).removeprefix('torch.')}"
+        whole = hashlib.sha256(self.spec.to_json().encode())
+        for name, value in sorted(self.state_dict().items()):
+            whole.update(f"{name}:{value.dtype}:{tuple(value.shape)}".encode())
+            whole.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return whole.hexdigest()
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> Self:
+        """Fresh weights for training, the same for the same seed.
+
+        Linear and convolution weights are N(0, 1/fan_in); embeddings N(0, 0.02^2) and N(0, 0.01^2); the last
+        layer of every residual branch and of the network is zero, so that each block starts as the identity
+        (Dhariwal & Nichol 2021, appendix).
+        """
+        generator = torch.Generator().manual_seed(seed)
+
+        def fill(parameter: Tensor, std: float) -> None:
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                fill(module.weight, 1 / math.sqrt(module.weight[0].numel()))
+                if module.bias is not None:
+                    module.bias.zero_()
+        fill(self.text.token_embedding.weight, 0.02)
+        fill(self.text.positional_embedding, 0.01)
+        fill(self.text.padding_embedding, 0.01)
+        for name, module in self.named_modules():
+            if name == "unet.conv_out" or (name.startswith("unet.") and name.endswith((".conv2", ".to_out.0"))):
+                module.weight.zero_()  # pyrefly: ignore
+        return self
