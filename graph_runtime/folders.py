@@ -1,0 +1,97 @@
+"""The folders that the user gave; nothing outside them is read or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import GlidewireError
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where models and inputs are looked up (in order), and where results are written.
+
+    Args:
+        models, input: Folders searched in turn.
+        output: The folder that results are written into.
+        files: Single files that the user named himself (on the command line, say), allowed beside the folders.
+    """
+
+    models: tuple[Path, ...] = ()
+    input: tuple[Path, ...] = ()
+    output: Path = field(default_factory=lambda: Path("output"))
+    files: frozenset[Path] = frozenset()
+
+    def roots(self, folder: str) -> tuple[Path, ...]:
+        """The folders behind the name "models", "input" or "output"."""
+        return {"models": self.models, "input": self.input, "output": (self.output,)}[folder]
+
+    def find(self, folder: str, name: str) -> Path:
+        """The file `name` inside one of the folders called `folder`, links resolved.
+
+        Raises:
+            GlidewireError: no such file, or it lies outside every folder.
+        """
+        if not name or "\0" in name:
+            raise GlidewireError("a file name is empty or holds a NUL", expected=f"a file in {folder}", got=repr(name))
+        outside = False
+        for root in self.roots(folder):
+            candidate = (root / name).resolve()
+            if not (candidate.is_relative_to(root.resolve()) or candidate in self.files):
+                outside = True
+            elif candidate.is_file():
+                return candidate
+        places = ", ".join(str(root) for root in self.roots(folder)) or "no folder at all"
+        if outside:
+            raise GlidewireError(
+                f"{name} lies outside the {folder} folders",
+                expected=f"a file inside {places}",
+                got=name,
+                hint=f"Move it there, or start with --{folder} naming its folder.",
+            )
+        raise GlidewireError(
+            f"no file {name} in the {folder} folders",
+            expected=f"a file inside {places}",
+            got=name,
+            hint=near(name, self.listing(folder)) or f"Put it there, or start with --{folder} naming its folder.",
+        )
+
+    def listing(self, folder: str, suffixes: Iterable[str] = ()) -> list[str]:
+        """The files (relative names, sorted) in the folders called `folder` that have one of the endings."""
+        wanted = tuple(suffixes)
+        found: set[str] = set()
+        for root in self.roots(folder):
+            if root.is_dir():
+                found |= {
+                    path.relative_to(root).as_posix()
+                    for path in root.rglob("*")
+                    if path.is_file()
+                    and (not wanted or path.suffix.lower() in wanted)
+                    and not any(part.startswith(".") for part in path.relative_to(root).parts)
+                }
+        return sorted(found)
+
+    def destination(self, name: str) -> Path:
+        """The path of a new file inside the output folder; its parent exists afterwards.
+
+        Raises:
+            GlidewireError: the name leads outside the output folder.
+        """
+        root = self.output.resolve()
+        target = (root / name).resolve()
+        if "\0" in name or not target.is_relative_to(root) or target == root:
+            raise GlidewireError(
+                f"{name!r} leads outside the output folder", expected=f"a name inside {root}", got=name
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+
+def near(name: str, known: Iterable[str]) -> str | None:
+    """ "Did you mean ...?" with up to three of the known names closest to `name`, or None."""
+    from difflib import get_close_matches
+
+    matches = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(matches)}?" if matches else None
