@@ -83,10 +83,10 @@ def types_of(annotation: Any) -> tuple[SocketType, ...]:
     """
     if isinstance(annotation, TypeVar):
         return (ANY,)
-    if get_origin(annotation) in (Union, type(int | str)):
-        return tuple(found for arm in get_args(annotation) for found in types_of(arm))
     if annotation in _BY_PYTHON:
         return (_BY_PYTHON[annotation],)
+    if get_origin(annotation) in (Union, type(int | str)):
+        return tuple(found for arm in get_args(annotation) for found in types_of(arm))
     raise TypeError(f"{annotation!r} is no registered socket type; register it with socket_type(...)")
 
 
