@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
@@ -79,7 +79,7 @@ class TextImageAttention:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: Any,  # an Attention, whose layers diffusers types as optional
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -103,12 +103,12 @@ class TextImageAttention:
         return attn.to_out[0](h).transpose(1, 2).unflatten(2, spatial) + residual
 
 
-def project_text(attn: Attention, text_states: Tensor) -> Tensor:
+def project_text(attn: Any, text_states: Tensor) -> Tensor:
     """Keys and values of the text in one layer: "batch positions 2*channels"."""
     return torch.cat([attn.add_k_proj(text_states), attn.add_v_proj(text_states)], dim=-1)
 
 
-def build_unet(spec: GlideSpec, *, dropout: float = 0.0) -> UNet2DConditionModel:
+def build_unet(spec: GlideSpec, *, dropout: float = 0.0) -> nn.Module:
     """diffusers' U-Net with GLIDE's blocks: residual up- and downsampling, scale-shift norm, added text keys."""
     down = ["SimpleCrossAttnDownBlock2D" if attends else "ResnetDownsampleBlock2D" for attends in spec.attention_levels]
     up = ["SimpleCrossAttnUpBlock2D" if attends else "ResnetUpsampleBlock2D" for attends in spec.attention_levels]
@@ -151,16 +151,16 @@ class GlideTextToImage(nn.Module):
         self.spec = spec
         self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
         self.text = TextTransformer(spec)
-        self.unet = build_unet(spec, dropout=dropout)
+        self.unet: Any = build_unet(spec, dropout=dropout)
         for layer, attention in enumerate(self.attentions()):
-            attention.set_processor(TextImageAttention(layer))  # pyrefly: ignore
+            attention.set_processor(TextImageAttention(layer))
 
     @property
     def learned_variance(self) -> bool:
         """Whether the last three output channels are learned-range variance."""
         return self.spec.out_channels == 6
 
-    def attentions(self) -> list[Attention]:
+    def attentions(self) -> list[Any]:
         """The U-Net's attention layers in a fixed order."""
         return [module for module in self.unet.modules() if isinstance(module, Attention)]
 
@@ -211,7 +211,8 @@ class GlideTextToImage(nn.Module):
             conditioning: See the class.
 
         Returns:
-            eps and variance values, "batch out_channels height width".
+            eps and variance values, "batch out_channels height width", in x_t's dtype; the network computes
+            in the dtype of its weights.
 
         Raises:
             GlidewireError: A side that does not fit, or conditioning that the variant needs is missing.
@@ -223,19 +224,21 @@ class GlideTextToImage(nn.Module):
                 expected=f"multiples of {multiple}",
                 got=f"{x_t.shape[-2]} x {x_t.shape[-1]}",
             )
+        dtype = self.unet.conv_in.weight.dtype
         prepared = {
-            int(name.removeprefix(_TEXT_KEYS_VALUES)): value
+            int(name.removeprefix(_TEXT_KEYS_VALUES)): value.to(dtype)
             for name, value in conditioning.items()
             if name.startswith(_TEXT_KEYS_VALUES)
         }
-        return self.unet(
-            torch.cat([x_t, *self._pictures(x_t, conditioning)], dim=1),
+        output = self.unet(
+            torch.cat([x_t, *self._pictures(x_t, conditioning)], dim=1).to(dtype),
             timesteps,
-            encoder_hidden_states=conditioning["text_states"],
-            class_labels=conditioning["text_embedding"],
+            encoder_hidden_states=conditioning["text_states"].to(dtype),
+            class_labels=conditioning["text_embedding"].to(dtype),
             cross_attention_kwargs={"text_keys_values": prepared or None},
             return_dict=False,
         )[0]
+        return output.to(x_t.dtype)
 
     def _pictures(self, x_t: Tensor, conditioning: Mapping[str, Tensor]) -> list[Tensor]:
         """What stands beside x_t in the first convolution, in the published order."""

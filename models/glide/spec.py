@@ -12,6 +12,8 @@ from ...errors import GlidewireError
 Variant = Literal["base", "inpaint", "upsample", "upsample-inpaint"]
 Shapes = Mapping[str, tuple[int, ...]]
 
+# What shapes cannot tell: two models with other values have the same tensors.
+UNTOLD = ("image_size", "num_head_channels", "text_heads", "norm_groups", "schedule")
 # Channels of the first convolution: x_t, then masked picture and mask (3 + 1), then the low-resolution picture (3).
 IN_CHANNELS: Mapping[str, int] = {"base": 3, "inpaint": 7, "upsample": 6, "upsample-inpaint": 10}
 
@@ -113,24 +115,6 @@ class GlideSpec:
             raise GlidewireError(f"{where} is not a GLIDE spec", expected='an object with "family": "glide"')
         return cls(**_typed(values, where))
 
-    @classmethod
-    def from_published_options(cls, options: Mapping[str, Any]) -> GlideSpec:
-        """The spec that the published code's option names describe (`xf_width`, `super_res`, ...).
-
-        A self-trained checkpoint usually comes with these options rather than with a spec of ours.
-        """
-        variant: Variant = "base"
-        if options.get("super_res"):
-            variant = "upsample-inpaint" if options.get("inpaint") else "upsample"
-        elif options.get("inpaint"):
-            variant = "inpaint"
-        published = PUBLISHED[variant]
-        values = {ours: options[theirs] for theirs, ours in _PUBLISHED_OPTIONS.items() if theirs in options}
-        for name in ("channel_mult", "attention_resolutions"):
-            if isinstance(values.get(name), str):
-                values[name] = tuple(int(part) for part in values[name].split(",") if part) or getattr(published, name)
-        return replace(published, **values)
-
 
 def _problems(spec: GlideSpec) -> list[GlidewireError]:
     """What makes a spec impossible to build, in reading order."""
@@ -183,54 +167,96 @@ PUBLISHED: Mapping[str, GlideSpec] = {
     ),
 }
 
+# The published code's option names. Shapes tell the lists, which it takes as text.
 _PUBLISHED_OPTIONS: Mapping[str, str] = {
-    "image_size": "image_size",
     "num_channels": "model_channels",
-    "channel_mult": "channel_mult",
-    "num_res_blocks": "num_res_blocks",
-    "num_head_channels": "num_head_channels",
-    "attention_resolutions": "attention_resolutions",
     "text_ctx": "text_context",
     "xf_width": "text_width",
     "xf_layers": "text_layers",
     "xf_heads": "text_heads",
     "n_vocab": "vocabulary_size",
     "noise_schedule": "schedule",
-    "norm_groups": "norm_groups",
 }
+# Options that every published model has in common, and without which the network would be another one.
+_FIXED_OPTIONS: Mapping[str, Any] = {
+    "use_scale_shift_norm": True,
+    "resblock_updown": True,
+    "xf_final_ln": True,
+    "xf_padding": True,
+    "xf_ar": 0.0,
+    "diffusion_steps": 1000,
+}
+# Options that leave the network as it is, or that its shapes tell.
+_OTHER_OPTIONS = frozenset(
+    {"num_heads", "num_heads_upsample", "dropout", "timestep_respacing", "use_fp16", "cache_text_emb"}
+    | {"inpaint", "super_res"}
+)
 
 
-def infer_spec(shapes: Shapes, *, where: str = "checkpoint") -> GlideSpec:
-    """The spec that a published-layout state dict has, from its keys and shapes alone.
+def stated_values(stated: Mapping[str, Any], *, where: str = "stated hyper-parameters") -> dict[str, Any]:
+    """Hyper-parameters by our names, from our names or the published code's options (`xf_heads`, `n_vocab`).
 
-    Shapes tell everything but six things, which take the published values of the variant: image size (64, or
-    256 for upsamplers; with it the pixels that `attention_resolutions` counts in), head channels (64), text
-    heads (8), norm groups (32) and the schedule. A checkpoint that differs says so in its metadata.
+    Raises:
+        GlidewireError: An unknown name, a value of the wrong type, or an option that describes another network.
+    """
+    values: dict[str, Any] = {}
+    for name, value in stated.items():
+        if name in _FIXED_OPTIONS and value != _FIXED_OPTIONS[name]:
+            raise GlidewireError(f"{where}: no GLIDE network has {name}={value!r}", expected=_FIXED_OPTIONS[name])
+        text_list = name in ("channel_mult", "attention_resolutions") and isinstance(value, str)
+        if name not in _FIXED_OPTIONS and name not in _OTHER_OPTIONS and not text_list:
+            values[_PUBLISHED_OPTIONS.get(name, name)] = value
+    return _typed(values, where)
+
+
+def infer_spec(
+    shapes: Shapes, *, stated: Mapping[str, Any] | None = None, where: str = "checkpoint"
+) -> tuple[GlideSpec, tuple[str, ...]]:
+    """The spec of a published-layout state dict, from its keys and shapes and from what is stated beside them.
+
+    Shapes tell everything but `UNTOLD`, which take the variant's published values unless stated; with the
+    image size go the pixels that `attention_resolutions` counts in.
 
     Args:
         shapes: Shape of each tensor by its key.
-        where: Named in the error.
+        stated: What `stated_values` gives.
+        where: Named in errors.
+
+    Returns:
+        The spec, and the names of hyper-parameters that were assumed: neither told, nor stated, in a model
+        whose shapes are not the published ones.
 
     Raises:
-        GlidewireError: The first convolution has no variant's number of input channels, or a key that carries
-            a hyper-parameter is missing.
+        GlidewireError: The shapes are no GLIDE model's, or contradict what is stated.
     """
     try:
-        return _infer(shapes, where)
-    except KeyError as error:
+        told, levels = _told(shapes, where)
+    except (KeyError, ValueError) as error:
         raise GlidewireError(f"{where} is not a GLIDE model: key {error} is missing") from error
+    published = PUBLISHED[told["variant"]]
+    values = dict(stated or {})
+    size = values.get("image_size", published.image_size)
+    told["attention_resolutions"] = tuple(size >> level for level in levels)
+    for name, value in told.items():
+        if values.get(name, value) != value:
+            raise GlidewireError(
+                f"{where} contradicts the stated {name}", expected=f"{value}, from its tensors", got=values[name]
+            )
+    spec = replace(published, **{**values, **told})
+    exactly = all(getattr(published, name) == value for name, value in told.items())
+    return spec, () if exactly else tuple(name for name in UNTOLD if name not in values)
 
 
-def _infer(shapes: Shapes, where: str) -> GlideSpec:
+def _told(shapes: Shapes, where: str) -> tuple[dict[str, Any], list[int]]:
+    """What the shapes tell, and the levels that attend."""
     model_channels, in_channels = shapes["input_blocks.0.0.weight"][:2]
     variant = next((name for name, channels in IN_CHANNELS.items() if channels == in_channels), None)
     if variant is None:
         raise GlidewireError(
             f"{where} has a first convolution that no GLIDE variant has",
-            expected=f"input channels {IN_CHANNELS}",
+            expected=f"input channels {dict(IN_CHANNELS)}",
             got=in_channels,
         )
-    published = PUBLISHED[variant]
     blocks = 1 + max(int(key.split(".")[1]) for key in shapes if key.startswith("input_blocks."))
     # An output block with a residual block behind its first one ends in an upsampler: one between levels.
     levels = 1 + sum(
@@ -244,22 +270,19 @@ def _infer(shapes: Shapes, where: str) -> GlideSpec:
         raise GlidewireError(
             f"{where} has level widths that are not multiples of its first", expected=model_channels, got=widths
         )
-    return replace(
-        published,
-        out_channels=shapes["out.2.weight"][0],
-        model_channels=model_channels,
-        channel_mult=tuple(width // model_channels for width in widths),
-        num_res_blocks=stride - 1,
-        attention_resolutions=tuple(
-            published.image_size >> level
-            for level, index in enumerate(first)
-            if f"input_blocks.{index}.1.qkv.weight" in shapes
-        ),
-        text_context=shapes["positional_embedding"][0],
-        text_width=shapes["positional_embedding"][1],
-        text_layers=len({key.split(".")[2] for key in shapes if key.startswith("transformer.resblocks.")}),
-        vocabulary_size=shapes["token_embedding.weight"][0],
-    )
+    told = {
+        "variant": variant,
+        "out_channels": shapes["out.2.weight"][0],
+        "model_channels": model_channels,
+        "channel_mult": tuple(width // model_channels for width in widths),
+        "num_res_blocks": stride - 1,
+        "text_context": shapes["positional_embedding"][0],
+        "text_width": shapes["positional_embedding"][1],
+        "text_layers": len({key.split(".")[2] for key in shapes if key.startswith("transformer.resblocks.")}),
+        "vocabulary_size": shapes["token_embedding.weight"][0],
+    }
+    attending = [level for level, n in enumerate(first) if f"input_blocks.{n}.1.qkv.weight" in shapes]
+    return told, attending
 
 
 def _typed(values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -273,6 +296,8 @@ def _typed(values: Mapping[str, Any], where: str) -> dict[str, Any]:
         if kind is tuple:
             right = isinstance(value, list | tuple) and all(type(item) is int for item in value)
             value = tuple(value) if right else value
+            if right and name == "attention_resolutions":
+                value = tuple(sorted(value, reverse=True))
         else:
             right = type(value) is kind
         if not right:

@@ -120,7 +120,7 @@ class GlideTokenizer:
 
     @cached_property
     def _bpe(self) -> Tokenizer:
-        pairs = [tuple(line.split(" ")) for line in self.merges]
+        pairs = [(left, right) for left, _, right in (line.partition(" ") for line in self.merges)]
         symbols = [*_byte_symbols(), *("".join(pair) for pair in pairs), _END]
         bpe = Tokenizer(models.BPE(vocab={symbol: i for i, symbol in enumerate(symbols)}, merges=pairs))
         bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

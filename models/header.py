@@ -1,0 +1,225 @@
+"""What a checkpoint file holds, read from its header alone: no weight, no code and no file name is trusted."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..errors import GlidewireError
+
+Read = Callable[[str], Tensor]
+
+# Where training code puts the weights beside optimizers and counters; the first that is there is taken, so
+# averaged weights (EMA) come before raw ones.
+WRAPPERS = (
+    "ema_state_dict", "ema_model", "model_ema", "params_ema", "ema",
+    "state_dict", "model_state_dict", "model", "module", "params", "net", "generator",
+)  # fmt: skip
+# Prefixes that wrapping modules leave on every key.
+PREFIXES = ("_orig_mod.", "module.", "ema_model.", "model.")
+
+
+@dataclass(frozen=True)
+class Header:
+    """Names, shapes and metadata of a checkpoint's tensors, with wrappers and common prefixes taken off.
+
+    Attributes:
+        path: The file.
+        format: How it is stored.
+        shapes: Shape of each tensor by its unwrapped key.
+        dtypes: Its dtype.
+        metadata: The strings of a safetensors file.
+        locations: Where each tensor is found in the file: the keys to go through.
+        unwrapped: Wrappers and prefixes that were taken off, outermost first.
+    """
+
+    path: Path
+    format: Literal["safetensors", "torch"]
+    shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, torch.dtype]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    locations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unwrapped: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """Number of values in all tensors."""
+        return sum(torch.Size(shape).numel() for shape in self.shapes.values())
+
+
+def read_header(path: str | Path) -> Header:
+    """Read a checkpoint's header: safetensors, or a torch file of plain tensors.
+
+    Raises:
+        GlidewireError: The file is missing, a folder, empty, truncated, not a checkpoint, or needs code to be
+            run to be read.
+    """
+    path = Path(path)
+    if _format(path) == "safetensors":
+        return _safetensors_header(path)
+    tree = _torch_load(path, map_location="meta")
+    return _header(path, "torch", *_unwrap(path, tree), metadata={})
+
+
+@contextmanager
+def open_tensors(header: Header) -> Iterator[Read]:
+    """A function that reads one tensor by its unwrapped key, holding no more than the mapped file."""
+    if header.format == "safetensors":
+        with _safetensors(header.path) as file:
+            yield lambda key: file.get_tensor(header.locations[key][0])
+        return
+    tree = _torch_load(header.path, map_location="cpu")
+
+    def read(key: str) -> Tensor:
+        value = tree
+        for part in header.locations[key]:
+            value = value[part]
+        return value
+
+    yield read
+
+
+def _format(path: Path) -> Literal["safetensors", "torch"]:
+    """How a file is stored, from its first bytes."""
+    name = f"checkpoint {path.name}"
+    if path.is_dir():
+        raise GlidewireError(f"{name} is a folder", expected="a file", hint=f"Name a file inside {path}.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except FileNotFoundError as error:
+        raise GlidewireError(f"{name} does not exist", got=str(path), hint="Check the path.") from error
+    except OSError as error:
+        raise GlidewireError(f"{name} cannot be read", got=f"{path}: {error.strerror}") from error
+    if len(start) > 8 and start[8:9] == b"{":
+        return "safetensors"
+    if start.startswith((b"PK\x03\x04", b"\x80\x02")):
+        return "torch"
+    hint = None
+    if not start:
+        hint = "The file is empty: download it again."
+    elif start.startswith(b"version https://git-lfs"):
+        hint = "This is a Git LFS pointer: fetch the file itself with `git lfs pull`."
+    elif start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        hint = "This is a web page: the download asked for a login or failed."
+    raise GlidewireError(
+        f"{name} is not a checkpoint", expected="a safetensors or torch file", got=f"bytes {start[:16]!r}", hint=hint
+    )
+
+
+@contextmanager
+def _safetensors(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except (SafetensorError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _safetensors_header(path: Path) -> Header:
+    with _safetensors(path) as file:
+        # A meta tensor per key gives both forms of file the same way through unwrapping.
+        tree = {key: _described(file.get_slice(key)) for key in file.keys()}  # noqa: SIM118
+        metadata = dict(file.metadata() or {})
+    return _header(path, "safetensors", *_unwrap(path, tree), metadata=metadata)
+
+
+def _described(part: Any) -> Tensor:
+    return torch.empty(part.get_shape(), dtype=_DTYPES.get(part.get_dtype(), torch.uint8), device="meta")
+
+
+_DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+    "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+}  # fmt: skip
+
+
+def _torch_load(path: Path, *, map_location: str) -> Any:
+    """A torch file's tree of tensors; nothing but tensors and plain containers is ever constructed."""
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"
+    try:
+        # Only the zipped form can be mapped instead of read.
+        return torch.load(path, map_location=map_location, weights_only=True, mmap=zipped and map_location == "cpu")
+    except pickle.UnpicklingError as error:
+        found = re.search(r"(?:GLOBAL|global|class)\s+`?([\w.]+)", str(error))
+        if found is None:
+            raise _damaged(path, error) from error
+        raise GlidewireError(
+            f"checkpoint {path.name} needs code to be run to be read, which is never done",
+            expected="tensors only",
+            got=f"an object of {found.group(1)}",
+            hint="Where you trust the file, save its state dict as safetensors and use that.",
+        ) from error
+    except Exception as error:  # torch raises RuntimeError, EOFError, ValueError, KeyError... on damaged files
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> GlidewireError:
+    detail = str(error).strip().splitlines()
+    return GlidewireError(
+        f"checkpoint {path.name} is damaged or truncated",
+        got=f"{path.stat().st_size} bytes; {detail[0][:200] if detail else type(error).__name__}",
+        hint="Download it again.",
+    )
+
+
+Found = dict[str, tuple[Tensor, tuple[str, ...]]]
+
+
+def _unwrap(path: Path, tree: Any) -> tuple[Found, tuple[str, ...]]:
+    """The tensors of the innermost state dict by key, where each lies, and what was taken off."""
+    within: list[str] = []
+    while isinstance(tree, Mapping) and not _state_dict(tree):
+        inside = next((name for name in WRAPPERS if isinstance(tree.get(name), Mapping)), None)
+        if inside is None:
+            tree = None
+        else:
+            within.append(inside)
+            tree = tree[inside]
+    if not isinstance(tree, Mapping):
+        raise GlidewireError(
+            f"checkpoint {path.name} holds no state dict",
+            expected=f"tensors by name, or one of {', '.join(WRAPPERS)}",
+            hint="A whole pickled module cannot be used: save its state dict.",
+        )
+    found: Found = {key: (value, (*within, key)) for key, value in tree.items() if isinstance(value, Tensor)}
+    removed = list(within)
+    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in found)), None):
+        found = {key.removeprefix(prefix): value for key, value in found.items()}
+        removed.append(prefix)
+    return found, tuple(removed)
+
+
+def _state_dict(tree: Mapping[Any, Any]) -> bool:
+    """Whether a mapping holds tensors itself; counters beside a wrapped state dict are no more than scalars."""
+    return any(isinstance(key, str) and isinstance(value, Tensor) and value.ndim for key, value in tree.items())
+
+
+def _header(
+    path: Path,
+    form: Literal["safetensors", "torch"],
+    found: Found,
+    unwrapped: tuple[str, ...],
+    *,
+    metadata: Mapping[str, str],
+) -> Header:
+    return Header(
+        path=path,
+        format=form,
+        shapes={key: tuple(value.shape) for key, (value, _) in found.items()},
+        dtypes={key: value.dtype for key, (value, _) in found.items()},
+        metadata=metadata,
+        locations={key: location for key, (_, location) in found.items()},
+        unwrapped=unwrapped,
+    )

@@ -1,0 +1,93 @@
+"""How a published state dict's keys and rows become a module's, as tables that work in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+def _one(value: Tensor) -> tuple[Tensor, ...]:
+    return (value,)
+
+
+def _only(values: Sequence[Tensor]) -> Tensor:
+    return values[0]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One published key and the module keys that it feeds.
+
+    Attributes:
+        source: The published key.
+        targets: The module's keys.
+        split: The published tensor as one tensor per target.
+        join: The inverse of `split`, exactly; on meta tensors it tells the published shape.
+    """
+
+    source: str
+    targets: tuple[str, ...]
+    split: Callable[[Tensor], tuple[Tensor, ...]] = _one
+    join: Callable[[Sequence[Tensor]], Tensor] = _only
+
+
+KeyMap = tuple[Entry, ...]
+
+WEIGHT_AND_BIAS = ("weight", "bias")
+
+
+def renamed(source: str, target: str) -> KeyMap:
+    """A layer's weight and bias under another name."""
+    return tuple(Entry(f"{source}.{leaf}", (f"{target}.{leaf}",)) for leaf in WEIGHT_AND_BIAS)
+
+
+def unfolded(source: str, target: str) -> KeyMap:
+    """A 1-wide convolution "out in 1" as a linear layer "out in"."""
+    weight = Entry(
+        f"{source}.weight", (f"{target}.weight",), lambda w: (w.squeeze(-1),), lambda parts: parts[0].unsqueeze(-1)
+    )
+    return weight, Entry(f"{source}.bias", (f"{target}.bias",))
+
+
+def head_major(source: str, targets: Sequence[str], channels: int) -> KeyMap:
+    """One 1-wide convolution whose rows are [head][part][channel], as one linear layer per part.
+
+    Args:
+        source: The published layer.
+        targets: The module's layers, in the order of the parts (query, key, value).
+        channels: Channels of one head.
+    """
+
+    def split(value: Tensor) -> tuple[Tensor, ...]:
+        rows = value.squeeze(-1) if value.ndim == 3 else value
+        return tuple(part.flatten(0, 1) for part in rows.unflatten(0, (-1, len(targets), channels)).unbind(dim=1))
+
+    def join(parts: Sequence[Tensor]) -> Tensor:
+        rows = torch.stack([part.unflatten(0, (-1, channels)) for part in parts], dim=1).flatten(0, 2)
+        return rows.unsqueeze(-1) if rows.ndim == 2 else rows
+
+    return tuple(
+        Entry(f"{source}.{leaf}", tuple(f"{target}.{leaf}" for target in targets), split, join)
+        for leaf in WEIGHT_AND_BIAS
+    )
+
+
+def published_shapes(module: nn.Module, key_map: KeyMap) -> dict[str, tuple[int, ...]]:
+    """The shapes that a published file of this module has; works on the meta device."""
+    state = {name: value.detach().to("meta") for name, value in module.state_dict().items()}
+    return {key: tuple(value.shape) for key, value in _published(state, key_map).items()}
+
+
+def published_state_dict(module: nn.Module, key_map: KeyMap) -> dict[str, Tensor]:
+    """The module's tensors under the published keys and in the published row order."""
+    return _published(module.state_dict(), key_map)
+
+
+def _published(state: Mapping[str, Tensor], key_map: KeyMap) -> dict[str, Tensor]:
+    mapped = {target for entry in key_map for target in entry.targets}
+    # A hole in a key map is our mistake, not the user's.
+    assert mapped == set(state), f"key map and module differ: {sorted(mapped ^ set(state))}"
+    return {entry.source: entry.join([state[name] for name in entry.targets]) for entry in key_map}

@@ -1,0 +1,67 @@
+"""The families that a checkpoint can belong to, and what each room of `models/` tells about its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from .header import Header
+from .key_map import KeyMap
+
+# A room is added here, and tells the rest as `FAMILY` in its module `checkpoint`.
+ROOMS = ("glide",)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint is, told from its header.
+
+    Attributes:
+        family: The published system.
+        component: Its part, such as "text_to_image".
+        variant: Which of the family's variants.
+        spec: The family's hyper-parameters.
+        dims: Sizes that sockets carry, by name.
+        header: The header that this was told from.
+        assumed: Hyper-parameters that neither shapes nor metadata tell, taken from the published model.
+    """
+
+    family: str
+    component: str
+    variant: str
+    spec: Any
+    dims: Mapping[str, int]
+    header: Header = field(repr=False)
+    assumed: tuple[str, ...] = ()
+
+
+Recognise = Callable[[Header, Mapping[str, Any]], Identity | None]
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one family's checkpoints are recognised and loaded.
+
+    Attributes:
+        name: The published system.
+        recognise: From a header and hyper-parameters stated by the user; None if the file is not of the family.
+        build: The network of a spec, on the current default device.
+        key_map: Published keys to the network's, of a spec.
+    """
+
+    name: str
+    recognise: Recognise
+    build: Callable[[Any], nn.Module]
+    key_map: Callable[[Any], KeyMap]
+
+
+@cache
+def families() -> Mapping[str, Family]:
+    """Every family by its name."""
+    rooms = (import_module(f".{room}.checkpoint", __package__).FAMILY for room in ROOMS)
+    return {family.name: family for family in rooms}
