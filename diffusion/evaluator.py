@@ -1,0 +1,129 @@
+"""The evaluator: one batched forward per network for a whole guidance expression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import GlidewireError
+from .denoiser import Combination, Denoiser, Leaf, Network, fold, nodes
+from .prediction import Prediction, Step
+
+_LeafKey = tuple[int, str]  # network identity, content of the condition
+
+
+def _key(leaf: Leaf) -> _LeafKey:
+    return id(leaf.network), leaf.conditioning_digest
+
+
+class Evaluator:
+    """Evaluates guidance expressions over one sampling run.
+
+    Equal leaves are evaluated once; all leaves of one network whose conditions have the same shapes share one
+    forward; a condition is prepared once (keys and values of a fixed text), not once per step.
+
+    Attributes:
+        forwards: Network calls made so far.
+        rows: Items evaluated so far, over all calls.
+    """
+
+    def __init__(self) -> None:
+        self.forwards = 0
+        self.rows = 0
+        self._prepared: dict[_LeafKey, Mapping[str, Tensor]] = {}
+        self._batches: dict[tuple[int, torch.device, tuple[_LeafKey, ...]], Mapping[str, Tensor]] = {}
+        # Identities are only unique among living objects.
+        self._networks: dict[int, Network] = {}
+
+    def __call__(self, denoiser: Denoiser, x_t: Tensor, step: Step) -> Prediction:
+        """Evaluate the expression active at a step.
+
+        Args:
+            denoiser: The expression.
+            x_t: "batch ...", float32 or float64.
+            step: Where in the run x_t is.
+
+        Returns:
+            The combined prediction; its tensors are shaped as x_t.
+
+        Raises:
+            GlidewireError: If a condition does not fit the batch, or a network's output does not fit x_t.
+        """
+        leaves: dict[_LeafKey, Leaf] = {}
+        for node in nodes(denoiser, step.index, step.total):
+            if isinstance(node, Leaf):
+                leaves.setdefault(_key(node), node)
+        answers: dict[_LeafKey, Prediction] = {}
+        for group in self._groups(leaves.values(), x_t):
+            answers.update(self._forward(group, x_t, step))
+
+        def combined(node: Combination, inputs: Mapping[str, Prediction]) -> Prediction:
+            return node.combine(inputs, x_t, step)
+
+        return fold(denoiser, step.index, step.total, lambda leaf: answers[_key(leaf)], combined)
+
+    def _groups(self, leaves: Iterable[Leaf], x_t: Tensor) -> list[list[Leaf]]:
+        """Leaves that can share a forward: one network, and conditions of equal names, shapes and dtypes."""
+        groups: dict[tuple[object, ...], list[Leaf]] = {}
+        for leaf in leaves:
+            _check_batch(leaf, x_t.shape[0])
+            prepared = self._prepare(leaf, x_t)
+            shapes = tuple((name, value.shape[1:], value.dtype) for name, value in sorted(prepared.items()))
+            groups.setdefault((id(leaf.network), shapes), []).append(leaf)
+        return list(groups.values())
+
+    def _prepare(self, leaf: Leaf, x_t: Tensor) -> Mapping[str, Tensor]:
+        key = _key(leaf)
+        if key not in self._prepared:
+            moved = {name: value.to(x_t.device) for name, value in leaf.conditioning.items()}
+            self._networks[id(leaf.network)] = leaf.network
+            self._prepared[key] = leaf.network.prepare(moved)
+        return self._prepared[key]
+
+    def _batch(self, group: Sequence[Leaf], x_t: Tensor) -> Mapping[str, Tensor]:
+        """The prepared conditions of a group, "leaves·batch ...", assembled once per run."""
+        count = x_t.shape[0]
+        key = (count, x_t.device, tuple(map(_key, group)))
+        if key not in self._batches:
+            prepared = [self._prepared[_key(leaf)] for leaf in group]
+            self._batches[key] = {
+                name: torch.cat([each[name].expand(count, *each[name].shape[1:]) for each in prepared])
+                for name in prepared[0]
+            }
+        return self._batches[key]
+
+    def _forward(self, group: Sequence[Leaf], x_t: Tensor, step: Step) -> dict[_LeafKey, Prediction]:
+        network = group[0].network
+        rows = x_t if len(group) == 1 else torch.cat([x_t] * len(group))
+        timesteps = torch.full((rows.shape[0],), step.timestep, dtype=torch.long, device=x_t.device)
+        output = network(rows, timesteps, self._batch(group, x_t)).to(x_t.dtype)
+        self.forwards += 1
+        self.rows += rows.shape[0]
+        parts = 2 if network.learned_variance else 1
+        expected = [rows.shape[0], parts * rows.shape[1], *rows.shape[2:]]
+        if list(output.shape) != expected:
+            raise GlidewireError(
+                f"{type(network).__name__}: its output does not fit x_t", expected=expected, got=list(output.shape)
+            )
+        answers = {}
+        for leaf, answer in zip(group, output.split(x_t.shape[0]), strict=True):
+            value, *variance = answer.chunk(parts, dim=1)
+            answers[_key(leaf)] = Prediction(value, network.prediction, variance[0] if variance else None)
+        return answers
+
+
+def _check_batch(leaf: Leaf, count: int) -> None:
+    for name, value in leaf.conditioning.items():
+        if value.ndim == 0 or value.shape[0] not in (1, count):
+            raise GlidewireError(
+                f"Condition {name!r} does not fit the batch",
+                expected=f"a first dimension of 1 or {count}",
+                got=f"shape {list(value.shape)}",
+            )
+
+
+def evaluate(denoiser: Denoiser, x_t: Tensor, step: Step) -> Prediction:
+    """Evaluate an expression once; arguments, result and errors as in `Evaluator`."""
+    return Evaluator()(denoiser, x_t, step)

@@ -1,0 +1,112 @@
+"""Stored states of sampling runs: the keys they lie under, and where a run may resume."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .denoiser import Combination, Denoiser, nodes, signature
+from .identity import tensor_digest
+from .noise import Noise
+from .prediction import Step
+from .solvers import Solver
+
+
+class Trajectory(Protocol):
+    """A store of sampler states under content keys; every door gives its own."""
+
+    def load(self, key: str) -> Mapping[str, Tensor] | None:
+        """The state under a key, or None."""
+        ...
+
+    def store(self, key: str, state: Mapping[str, Tensor], cost_seconds: float) -> None:
+        """Keep a state; `cost_seconds` is the time since the previous kept state of this run."""
+        ...
+
+
+@dataclass
+class MemoryTrajectory:
+    """A trajectory store in memory, for notebooks and tests; it keeps everything.
+
+    Args:
+        states: What is stored, by key.
+    """
+
+    states: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+    def load(self, key: str) -> Mapping[str, Tensor] | None:
+        """The state under a key, or None."""
+        return self.states.get(key)
+
+    def store(self, key: str, state: Mapping[str, Tensor], cost_seconds: float) -> None:
+        """Keep a copy of a state."""
+        self.states[key] = {name: value.clone() for name, value in state.items()}
+
+
+def state_keys(
+    denoiser: Denoiser, steps: list[Step], x_start: Tensor, solver: Solver, noise: Noise | None
+) -> list[str]:
+    """A key for the state before the first step and after each: k_{i+1} = sha256(k_i, what step i depends on).
+
+    Args:
+        denoiser: The guidance expression.
+        steps: The steps of the run, noisiest first.
+        x_start: The state before the first, "batch ...".
+        solver: What advances the state.
+        noise: Where a stochastic solver's noise comes from.
+
+    Returns:
+        len(steps) + 1 keys. Two runs share a key exactly where their states are equal: a change that acts from
+        step k on leaves the keys up to k as they were.
+    """
+    environment = (torch.__version__, x_start.device.type, torch.are_deterministic_algorithms_enabled())
+    keys = [_chained("sampler 1", str(environment), tensor_digest(x_start))]
+    advance = solver.signature()
+    for step in steps:
+        noisy = solver.stochastic and noise is not None and not step.last
+        drawn = noise.signature(step.index) if noisy and noise is not None else ""
+        expression = signature(denoiser, step.index, step.total)
+        keys.append(_chained(keys[-1], advance, step.signature(), expression, drawn))
+    return keys
+
+
+def _chained(*parts: str) -> str:
+    # Lengths keep ("ab", "c") and ("a", "bc") apart.
+    return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+
+
+def boundaries(denoiser: Denoiser, steps: list[Step], store_every: int) -> set[int]:
+    """Counts of done steps after which to store: where the active combinations change, every n-th, and the end.
+
+    Args:
+        denoiser: The guidance expression.
+        steps: The steps of the run, noisiest first.
+        store_every: n; 0 for none in between.
+    """
+
+    def combinations(step: Step) -> frozenset[int]:
+        active = nodes(denoiser, step.index, step.total)
+        return frozenset(id(node) for node in active if isinstance(node, Combination))
+
+    sets = [combinations(step) for step in steps]
+    changes = {done for done in range(1, len(steps)) if sets[done] != sets[done - 1]}
+    regular = set(range(store_every, len(steps), store_every)) if store_every > 0 else set()
+    return changes | regular | {len(steps)}
+
+
+def resume(trajectory: Trajectory, keys: list[str], x_start: Tensor) -> tuple[int, Tensor]:
+    """The furthest stored state: steps done, and the state on the device of `x_start`; (0, x_start) if none.
+
+    A stored state of another shape or dtype is not trusted.
+    """
+    for done in range(len(keys) - 1, 0, -1):
+        state = trajectory.load(keys[done])
+        x_t = state.get("x_t") if state is not None else None
+        if x_t is not None and x_t.shape == x_start.shape and x_t.dtype == x_start.dtype:
+            return done, x_t.to(x_start.device, copy=True)
+    return 0, x_start
