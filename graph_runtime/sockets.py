@@ -16,7 +16,7 @@ class Dims:
 
 if TYPE_CHECKING:
     # A type checker sees the plain Python type; the dims are for us (the way jaxtyping does it).
-    Socket = Annotated
+    from typing import Annotated as Socket
 else:
 
     class Socket:
