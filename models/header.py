@@ -149,8 +149,12 @@ def _torch_load(path: Path, *, map_location: str) -> Any:
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
     try:
+        # torch would take the ending .safetensors at its word; a file object has no name to go by.
+        if path.suffix == ".safetensors":
+            with path.open("rb") as file:
+                return torch.load(file, map_location=map_location, weights_only=True)
         # Only the zipped form can be mapped instead of read.
-        return torch.load(path, map_location=map_location, weights_only=True, mmap=zipped and map_location == "cpu")
+        return torch.load(path, map_location=map_location, weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         found = re.search(r"(?:GLOBAL|global|class)\s+`?([\w.]+)", str(error))
         if found is None:
@@ -180,20 +184,24 @@ Found = dict[str, tuple[Tensor, tuple[str, ...]]]
 def _unwrap(path: Path, tree: Any) -> tuple[Found, tuple[str, ...]]:
     """The tensors of the innermost state dict by key, where each lies, and what was taken off."""
     within: list[str] = []
-    while isinstance(tree, Mapping) and not _state_dict(tree):
+    # A pickle may contain itself, hence the bound.
+    while isinstance(tree, Mapping) and not _state_dict(tree) and len(within) < 4:
         inside = next((name for name in WRAPPERS if isinstance(tree.get(name), Mapping)), None)
-        if inside is None:
-            tree = None
-        else:
-            within.append(inside)
-            tree = tree[inside]
+        tree = tree[inside] if inside else None
+        within += [inside] if inside else []
+    if isinstance(tree, Mapping) and not _state_dict(tree):
+        tree = None
     if not isinstance(tree, Mapping):
         raise GlidewireError(
             f"checkpoint {path.name} holds no state dict",
             expected=f"tensors by name, or one of {', '.join(WRAPPERS)}",
             hint="A whole pickled module cannot be used: save its state dict.",
         )
-    found: Found = {key: (value, (*within, key)) for key, value in tree.items() if isinstance(value, Tensor)}
+    found: Found = {
+        key: (value, (*within, key))
+        for key, value in tree.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
     removed = list(within)
     while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in found)), None):
         found = {key.removeprefix(prefix): value for key, value in found.items()}

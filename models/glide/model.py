@@ -1,0 +1,71 @@
+"""A GLIDE model as a whole: the network and the tokenizer that belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..checkpoint import identify, load_identified
+from .checkpoint import tokenizer
+from .network import GlideTextToImage
+from .spec import GlideSpec
+from .tokenizer import GlideTokenizer
+
+
+@dataclass(frozen=True)
+class GlideModel:
+    """A network with its tokenizer.
+
+    Attributes:
+        network: Frozen, in evaluation mode.
+        tokenizer: The vocabulary that the network was trained with.
+    """
+
+    network: GlideTextToImage
+    tokenizer: GlideTokenizer
+
+    @property
+    def spec(self) -> GlideSpec:
+        """The network's hyper-parameters."""
+        return self.network.spec
+
+    def digest(self) -> str:
+        """Content identity of the weights, for cache keys."""
+        return self.network.digest()
+
+    def nbytes(self) -> int:
+        """Bytes that the weights take."""
+        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
+
+    @torch.no_grad()
+    def encode_prompt(self, prompt: str) -> tuple[dict[str, Tensor], str]:
+        """Encode one prompt; the empty prompt is the unconditional one.
+
+        Args:
+            prompt: Any text.
+
+        Returns:
+            `text_embedding` "1 4*model_channels" and `text_states` "1 context width"; and the end of the prompt
+            that did not fit into the context, empty if all of it did.
+
+        Raises:
+            GlidewireError: Text that is not valid Unicode.
+        """
+        device = self.network.text.positional_embedding.device
+        encoded = self.tokenizer.encode(prompt, self.spec.text_context)
+        tensors = self.network.encode_text(encoded.tokens[None].to(device), encoded.mask[None].to(device))
+        return tensors, encoded.dropped
+
+
+def load_model(
+    path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32
+) -> GlideModel:
+    """Load a GLIDE checkpoint with its tokenizer, strictly; arguments and errors as `models.checkpoint.load`."""
+    identity = identify(path)
+    words = tokenizer(identity)
+    network = load_identified(identity, device=device, dtype=dtype)
+    assert isinstance(network, GlideTextToImage)
+    return GlideModel(network, words)
