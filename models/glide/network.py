@@ -195,7 +195,7 @@ class GlideTextToImage(nn.Module):
 
     def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Conditioning with every layer's text keys and values projected, once per sampling run."""
-        states = conditioning["text_states"]
+        states = conditioning["text_states"].to(self.unet.conv_in.weight.dtype)
         projected = {
             f"{_TEXT_KEYS_VALUES}{layer}": project_text(attention, states)
             for layer, attention in enumerate(self.attentions())

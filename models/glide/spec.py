@@ -137,7 +137,8 @@ def _problems(spec: GlideSpec) -> list[GlidewireError]:
     for name in (*counts, "text_context", "text_width", "text_layers", "text_heads", "vocabulary_size"):
         require(getattr(spec, name) > 0, name, "a positive number")
     factors = spec.channel_mult
-    require(bool(factors) and min(factors, default=0) > 0, "channel_mult", "positive numbers")
+    positive = bool(factors) and min(factors) > 0
+    require(positive and factors[0] == 1, "channel_mult", "positive numbers, the first of them 1")
     if found:
         return found
     require(spec.image_size % spec.size_multiple == 0, "image_size", f"a multiple of {spec.size_multiple}")

@@ -26,11 +26,13 @@ class EncodedText:
     Attributes:
         tokens: Ids, "positions" long; padding holds the end token.
         mask: True for tokens, False for padding, "positions" bool.
+        length: Tokens of the whole caption, more than there are positions if it did not fit.
         dropped: The end of the caption that did not fit, decoded; empty if all of it did.
     """
 
     tokens: Tensor
     mask: Tensor
+    length: int
     dropped: str = ""
 
 
@@ -111,7 +113,7 @@ class GlideTokenizer:
         ids = self._bpe.encode(text.lower()).ids
         kept, dropped = ids[:context], ids[context:]
         tokens = torch.tensor(kept + [self.end_token] * (context - len(kept)), dtype=torch.long)
-        return EncodedText(tokens, torch.arange(context) < len(kept), self._bpe.decode(dropped))
+        return EncodedText(tokens, torch.arange(context) < len(kept), len(ids), self._bpe.decode(dropped))
 
     def encode_batch(self, texts: Sequence[str], context: int) -> tuple[Tensor, Tensor]:
         """Tokens and mask of several captions, each "batch positions"."""
