@@ -1,0 +1,54 @@
+"""A pool of rendered training scenes on disk, so that a recipe reads pictures instead of casting rays."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from .scenes import Scene, render, sample_scene
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Training scenes 0 ... count - 1 (the seed is the index) and their pictures, uint8 [count size size 3]."""
+
+    scenes: list[Scene]
+    pictures: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+
+def _render_chunk(first: int, count: int, size: int) -> NDArray[np.uint8]:
+    return np.stack([render(sample_scene(seed), size) for seed in range(first, first + count)])
+
+
+def open_pool(folder: Path, count: int, size: int, *, workers: int = 1) -> Pool:
+    """Open the pool of `count` training scenes at `size` pixels, rendering it first if it is not there.
+
+    Args:
+        folder: Where the pictures are kept between runs; made if missing.
+        count: Number of scenes.
+        size: Side of the pictures in pixels.
+        workers: Processes to render with.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"scenes-{size}px-{count}.npy"
+    if not path.is_file():
+        firsts = range(0, count, _CHUNK)
+        counts = [min(_CHUNK, count - first) for first in firsts]
+        with ProcessPoolExecutor(max_workers=workers) as processes:
+            chunks = processes.map(_render_chunk, firsts, counts, [size] * len(counts))
+            pictures = np.concatenate(list(track(chunks, description="Rendering scenes", total=len(counts))))
+        unfinished = path.with_suffix(".partial")
+        with unfinished.open("wb") as file:
+            np.save(file, pictures)
+        unfinished.replace(path)
+    return Pool([sample_scene(seed) for seed in range(count)], np.load(path, mmap_mode="r"))
