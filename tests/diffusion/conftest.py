@@ -1,0 +1,47 @@
+"""Tiny real networks that sampling and guidance are tested on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+
+class ToyNetwork(nn.Module):
+    """Two convolutions whose first bias depends on a condition and the timestep."""
+
+    def __init__(self, kind: Literal["eps", "x_0", "v"] = "eps", learned_variance: bool = True, seed: int = 0) -> None:
+        super().__init__()
+        self.prediction, self.learned_variance = kind, learned_variance
+        self.prepared = 0
+        self.batches: list[int] = []
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.first = nn.Conv2d(2, 8, 3, padding=1)
+            self.bias = nn.Linear(3, 8)
+            self.last = nn.Conv2d(8, 4 if learned_variance else 2, 3, padding=1)
+        self.requires_grad_(False)
+
+    def digest(self) -> str:
+        digest = hashlib.sha256()
+        for value in self.state_dict().values():
+            digest.update(value.numpy().tobytes())
+        return digest.hexdigest()
+
+    def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        self.prepared += 1
+        return {"bias": self.bias(conditioning["text"])}
+
+    def forward(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+        self.batches.append(len(x_t))
+        bias = conditioning["bias"] + (timesteps / 1000)[:, None]
+        return self.last(torch.tanh(self.first(x_t) + bias[..., None, None]))
+
+
+@pytest.fixture(scope="session")
+def toy() -> Callable[..., ToyNetwork]:
+    return ToyNetwork
