@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import update_wrapper
 from typing import Annotated, Any, Generic, ParamSpec, TypeVar, Union, cast, get_args, get_origin
 
+from ..errors import GlidewireError
 from .context import Context
+from .dims import parse
 from .docstrings import Docstring, parse_docstring
 from .sockets import ANY, COMBO, Dims, SocketType, types_of
 from .widgets import Choice, File, Number, Text, Toggle, Widget, Wired
@@ -162,7 +164,8 @@ def node(
     """Turn a typed function into a node; the arguments are those of `NodeDeclaration`.
 
     Raises:
-        TypeError: an annotation is missing or names no socket type, or a lazy input does not exist.
+        TypeError: an annotation is missing, names no socket type or states dims that cannot be read, or a lazy input
+            does not exist.
     """
 
     def wrap(function: Callable[P, R]) -> NodeFunction[P, R]:
@@ -270,6 +273,10 @@ def _read(hint: Any, where: str) -> _Annotation:
         entry = _read(inner, where)
         for mark in marks:
             if isinstance(mark, Dims):
+                try:
+                    parse(mark.text)
+                except GlidewireError as problem:
+                    raise TypeError(f"{where}: {problem}") from None
                 entry = replace(entry, dims=mark.text)
             elif isinstance(mark, Widget):
                 entry = replace(entry, widget=mark)
