@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,9 @@ class Header:
         metadata: The strings of a safetensors file.
         locations: Where each tensor is found in the file: the keys to go through.
         unwrapped: Wrappers and prefixes that were taken off, outermost first.
+        files: The file that each tensor lies in, where it is not `path` itself (a folder of several files).
+        config: The JSON that a folder carries beside its weights.
+        part: Which part of `path` this is, where that holds several models; empty for all of it.
     """
 
     path: Path
@@ -49,6 +52,35 @@ class Header:
     metadata: Mapping[str, str] = field(default_factory=dict)
     locations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unwrapped: tuple[str, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """What errors call it: the file, and the part of it."""
+        return f"checkpoint {self.path.name}" + (f" ({self.part})" if self.part else "")
+
+    def view(self, names: Mapping[str, str], *, part: str | None = None) -> Header:
+        """The tensors of this header under other names.
+
+        Args:
+            names: The key of each tensor in this header, by its new one; others are left out.
+            part: What the view holds of the whole; None keeps what this header says.
+        """
+        return replace(
+            self,
+            shapes={new: self.shapes[old] for new, old in names.items()},
+            dtypes={new: self.dtypes[old] for new, old in names.items()},
+            locations={new: self.locations[old] for new, old in names.items()},
+            files={new: self.files[old] for new, old in names.items() if old in self.files},
+            part=self.part if part is None else part,
+        )
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file that the tensors lie in."""
+        return tuple(sorted({self.files.get(key, self.path) for key in self.shapes}))
 
     @property
     def parameters(self) -> int:
@@ -72,20 +104,25 @@ def read_header(path: str | Path) -> Header:
 
 @contextmanager
 def open_tensors(header: Header) -> Iterator[Read]:
-    """A function that reads one tensor by its unwrapped key, holding no more than the mapped file."""
-    if header.format == "safetensors":
-        with _safetensors(header.path) as file:
-            yield lambda key: file.get_tensor(header.locations[key][0])
-        return
-    tree = _torch_load(header.path, map_location="cpu")
+    """A function that reads one tensor by its unwrapped key, holding no more than the mapped files."""
+    with ExitStack() as stack:
+        opened: dict[Path, Any] = {}
 
-    def read(key: str) -> Tensor:
-        value = tree
-        for part in header.locations[key]:
-            value = value[part]
-        return value
+        def read(key: str) -> Tensor:
+            path = header.files.get(key, header.path)
+            if path not in opened:
+                safe = header.format == "safetensors"
+                opened[path] = (
+                    stack.enter_context(_safetensors(path)) if safe else _torch_load(path, map_location="cpu")
+                )
+            if header.format == "safetensors":
+                return opened[path].get_tensor(header.locations[key][0])
+            value = opened[path]
+            for part in header.locations[key]:
+                value = value[part]
+            return value
 
-    yield read
+        yield read
 
 
 def _format(path: Path) -> Literal["safetensors", "torch"]:

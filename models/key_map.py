@@ -33,26 +33,76 @@ class Entry:
     split: Callable[[Tensor], tuple[Tensor, ...]] = _one
     join: Callable[[Sequence[Tensor]], Tensor] = _only
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The published keys."""
+        return (self.source,)
 
-KeyMap = tuple[Entry, ...]
+    def load(self, published: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The module's tensors, in the order of `targets`, from the published ones, in the order of `sources`."""
+        return self.split(published[0])
+
+    def publish(self, values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The inverse of `load`."""
+        return (self.join(values),)
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Published keys of the same shape that the module holds in one tensor, one below the other.
+
+    Attributes:
+        sources: The published keys.
+        target: The module's key.
+    """
+
+    sources: tuple[str, ...]
+    target: str
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The module's key."""
+        return (self.target,)
+
+    def load(self, published: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The module's tensor from the published ones, in the order of `sources`."""
+        return (torch.cat(list(published)),)
+
+    def publish(self, values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The inverse of `load`."""
+        return tuple(values[0].unflatten(0, (len(self.sources), -1)).unbind())
+
+
+KeyMap = tuple[Entry | Merge, ...]
 
 WEIGHT_AND_BIAS = ("weight", "bias")
 
 
-def renamed(source: str, target: str) -> KeyMap:
+def renamed(source: str, target: str, leaves: Sequence[str] = WEIGHT_AND_BIAS) -> tuple[Entry, ...]:
     """A layer's weight and bias under another name."""
-    return tuple(Entry(f"{source}.{leaf}", (f"{target}.{leaf}",)) for leaf in WEIGHT_AND_BIAS)
+    return tuple(Entry(f"{source}.{leaf}", (f"{target}.{leaf}",)) for leaf in leaves)
 
 
-def unfolded(source: str, target: str) -> KeyMap:
-    """A 1-wide convolution "out in 1" as a linear layer "out in"."""
-    weight = Entry(
-        f"{source}.weight", (f"{target}.weight",), lambda w: (w.squeeze(-1),), lambda parts: parts[0].unsqueeze(-1)
-    )
+def unfolded(source: str, target: str, *, sides: int = 1) -> tuple[Entry, ...]:
+    """A 1-wide convolution "out in 1", or "out in 1 1" with two sides, as a linear layer "out in"."""
+
+    def split(weight: Tensor) -> tuple[Tensor, ...]:
+        return (weight.flatten(1),)
+
+    def join(parts: Sequence[Tensor]) -> Tensor:
+        return parts[0][(..., *(None,) * sides)]
+
+    weight = Entry(f"{source}.weight", (f"{target}.weight",), split, join)
     return weight, Entry(f"{source}.bias", (f"{target}.bias",))
 
 
-def head_major(source: str, targets: Sequence[str], channels: int) -> KeyMap:
+def unprefixed(key_map: KeyMap, prefix: str) -> KeyMap:
+    """The layout in which files carry the module's own names, without the prefix of our wrapper around it."""
+    targets = dict.fromkeys(target for entry in key_map for target in entry.targets)
+    return tuple(Entry(target.removeprefix(prefix), (target,)) for target in targets)
+
+
+def head_major(source: str, targets: Sequence[str], channels: int) -> tuple[Entry, ...]:
     """One 1-wide convolution whose rows are [head][part][channel], as one linear layer per part.
 
     Args:
@@ -90,4 +140,8 @@ def _published(state: Mapping[str, Tensor], key_map: KeyMap) -> dict[str, Tensor
     mapped = {target for entry in key_map for target in entry.targets}
     # A hole in a key map is our mistake, not the user's.
     assert mapped == set(state), f"key map and module differ: {sorted(mapped ^ set(state))}"
-    return {entry.source: entry.join([state[name] for name in entry.targets]) for entry in key_map}
+    return {
+        source: value
+        for entry in key_map
+        for source, value in zip(entry.sources, entry.publish([state[name] for name in entry.targets]), strict=True)
+    }

@@ -69,7 +69,8 @@ def load_strict(
     # Parameters made in inference mode could never be used outside of it.
     with torch.inference_mode(False), torch.no_grad(), open_tensors(header) as read:
         for entry in key_map:
-            for name, part in zip(entry.targets, entry.split(read(entry.source)), strict=True):
+            parts = entry.load([read(source) for source in entry.sources])
+            for name, part in zip(entry.targets, parts, strict=True):
                 kind = dtype if part.is_floating_point() else None
                 # A copy, since the file may be overwritten while it is mapped.
                 value = part.to(device=device, dtype=kind or part.dtype, copy=True)
@@ -83,7 +84,7 @@ def check_strict(header: Header, expected: Mapping[str, tuple[int, ...]], *, ign
     unexpected = [key for key in found if key not in expected]
     misshaped = {key: (shape, found[key]) for key, shape in expected.items() if key in found and found[key] != shape}
     if missing or unexpected or misshaped:
-        raise StrictLoadError(f"checkpoint {header.path.name}", missing, unexpected, misshaped)
+        raise StrictLoadError(header.name, missing, unexpected, misshaped)
 
 
 def _assign(module: nn.Module, name: str, value: Tensor) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,10 +63,14 @@ class GlideModel:
 
 
 def load_model(
-    path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32
+    path: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+    stated: Mapping[str, Any] | None = None,
 ) -> GlideModel:
     """Load a GLIDE checkpoint with its tokenizer, strictly; arguments and errors as `models.checkpoint.load`."""
-    identity = identify(path)
+    identity = identify(path, stated=stated)
     words = tokenizer(identity)
     network = load_identified(identity, device=device, dtype=dtype)
     assert isinstance(network, GlideTextToImage)

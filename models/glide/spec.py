@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
+from ...diffusion.schedules import SCHEDULES
 from ...errors import GlidewireError
 
 Variant = Literal["base", "inpaint", "upsample", "upsample-inpaint"]
@@ -132,6 +133,7 @@ def _problems(spec: GlideSpec) -> list[GlidewireError]:
             )
 
     require(spec.variant in get_args(Variant), "variant", get_args(Variant))
+    require(spec.schedule in SCHEDULES, "schedule", f"one of {', '.join(SCHEDULES)}")
     require(spec.out_channels in (3, 6), "out_channels", "3 (eps) or 6 (eps and variance)")
     counts = ("image_size", "model_channels", "num_res_blocks", "num_head_channels", "norm_groups")
     for name in (*counts, "text_context", "text_width", "text_layers", "text_heads", "vocabulary_size"):

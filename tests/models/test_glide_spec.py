@@ -61,7 +61,9 @@ def test_the_published_option_names_are_understood(parity) -> None:
     assert spec.num_head_channels == case.config["num_head_channels"]
     assert spec.text_heads == case.config["xf_heads"]
     assert spec.schedule == case.config["noise_schedule"]
-    assert spec.image_size >> spec.attention_levels.index(True) in spec.attention_resolutions
+    sides = {spec.image_size >> level for level in range(len(spec.channel_mult))}
+    named = {int(side) for side in case.config["attention_resolutions"].split(",")}
+    assert set(spec.attention_resolutions) == named & sides
 
 
 def test_what_is_stated_may_not_contradict_the_tensors(make_spec: Callable[..., GlideSpec]) -> None:
@@ -93,6 +95,7 @@ def test_stated_values_are_checked(stated: dict, message: str) -> None:
         ({"text_heads": 3}, "text_heads does not fit; expected a divisor of 16"),
         ({"image_size": 15}, "image_size does not fit; expected a multiple of 2"),
         ({"attention_resolutions": (5,)}, "attention_resolutions does not fit"),
+        ({"schedule": "cosine-ish"}, "schedule does not fit; expected one of .*squaredcos_cap_v2"),
         ({"variant": "sharpen"}, "variant does not fit"),
         ({"out_channels": 4}, "out_channels does not fit"),
         ({"channel_mult": ()}, "channel_mult does not fit"),
