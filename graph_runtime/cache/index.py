@@ -1,0 +1,133 @@
+"""The index of a store: one sqlite file in WAL mode, which several processes may read and write at once."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ...errors import GlidewireError
+
+SCHEMA: Final = 1
+BUSY_SECONDS: Final = 10.0
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS actions (
+    key TEXT PRIMARY KEY,          -- of the node call
+    digest TEXT NOT NULL,          -- SHA-256 of the object, or of `outputs` where there is no object
+    outputs TEXT,                  -- the structure of small results without tensors; NULL: it is in the object
+    value_digests TEXT,            -- JSON: the digest of each output, of by-value nodes
+    cost REAL NOT NULL,            -- seconds to make it again
+    nbytes INTEGER NOT NULL,
+    hits INTEGER NOT NULL DEFAULT 1,
+    worth REAL NOT NULL,           -- age when last used + hits * cost / nbytes: the least is evicted first
+    last_used REAL NOT NULL        -- seconds since 1970
+);
+CREATE INDEX IF NOT EXISTS actions_by_worth ON actions (worth);
+CREATE INDEX IF NOT EXISTS actions_by_digest ON actions (digest);
+CREATE TABLE IF NOT EXISTS files (identity TEXT PRIMARY KEY, digest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (workflow TEXT PRIMARY KEY, record BLOB NOT NULL, finished REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value REAL NOT NULL);
+"""
+
+
+class Index:
+    """The tables of a store behind one connection; any thread may use it.
+
+    Args:
+        path: The sqlite file.
+        read_only: Do not write, not even beside the file.
+
+    Raises:
+        sqlite3.Error: it cannot be opened, or is damaged.
+        GlidewireError: another version of glidewire wrote it.
+    """
+
+    def __init__(self, path: Path, read_only: bool) -> None:
+        self.lock = threading.RLock()
+        self._connection = _connect(path, read_only)
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, SCHEMA):
+            raise GlidewireError(
+                f"the cache in {path.parent} was written by another version",
+                expected=f"schema {SCHEMA}",
+                got=f"schema {version}",
+                hint="Give another cache folder, or remove this one.",
+            )
+        if version == 0 and not read_only:
+            with self.writing():
+                for statement in _TABLES.split(";\n"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def one(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
+        """The first row of a query, or None."""
+        with self.lock:
+            return self._connection.execute(statement, values).fetchone()
+
+    def all(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with self.lock:
+            return self._connection.execute(statement, values).fetchall()
+
+    def execute(self, statement: str, *values: Any) -> None:
+        """Run a statement; inside `writing` it becomes part of that transaction."""
+        with self.lock:
+            self._connection.execute(statement, values)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction that no other process writes beside; undone on an exception."""
+        with self.lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def check(self) -> bool:
+        """Whether sqlite finds its own file in order."""
+        row = self.one("PRAGMA quick_check")
+        return row is not None and row[0] == "ok"
+
+    def close(self) -> None:
+        """Close the connection; the last one to close folds the log into the file."""
+        with self.lock:
+            self._connection.close()
+
+
+def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    if not read_only:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    # A folder that cannot be written has no room for the log's shared memory: then the file is taken as it stands.
+    for mode in ("mode=ro", "immutable=1"):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?{mode}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("SELECT count(*) FROM actions")
+            return connection
+        except sqlite3.OperationalError as problem:
+            connection.close()
+            last = problem
+    raise last

@@ -1,0 +1,47 @@
+"""What a run leaves for the next: the parts of every key, so that `why` can say which of them changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from .graph import Graph
+from .keys import Keys
+
+
+def workflow_id(graph: Graph) -> str:
+    """The identity of a workflow over its edits: the id it was saved with, else its nodes' ids and types."""
+    saved = (graph.document or {}).get("id")
+    if isinstance(saved, str) and saved:
+        return f"saved {saved}"
+    shape = repr(sorted((call.id, call.type) for call in graph.calls.values()))
+    return f"shape {hashlib.sha256(shape.encode()).hexdigest()}"
+
+
+def record_of(
+    keys: Keys,
+    environment: Mapping[str, str],
+    had: Collection[str],
+    seconds: Mapping[str, float],
+    last: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The record of a run, as plain JSON.
+
+    Args:
+        keys: Of the graph that ran.
+        environment: The facts behind "@environment".
+        had: The nodes whose result was there in the end, or was not needed.
+        seconds: How long each node that ran took.
+        last: The record before: nodes that did not come to a result keep what it says.
+    """
+    before = (last or {}).get("nodes", {})
+    nodes: dict[str, Any] = {}
+    for node in keys.graph.calls:
+        key = keys.keys.get(node)
+        if key is not None and node in had:
+            took = seconds.get(node, before.get(node, {}).get("seconds"))
+            nodes[node] = {"key": key.key, "parts": dict(key.parts), "seconds": took}
+        elif node in before:
+            nodes[node] = before[node]
+    return {"environment": dict(environment), "nodes": nodes}
