@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,8 @@ WRAPPERS = (
     "ema_state_dict", "ema_model", "model_ema", "params_ema", "ema",
     "state_dict", "model_state_dict", "model", "module", "params", "net", "generator",
 )  # fmt: skip
+# How many bytes are read before files are mapped anew.
+_WINDOW = 128 * 2**20
 # Prefixes that wrapping modules leave on every key.
 PREFIXES = ("_orig_mod.", "module.", "ema_model.", "model.")
 
@@ -104,22 +108,31 @@ def read_header(path: str | Path) -> Header:
 
 @contextmanager
 def open_tensors(header: Header) -> Iterator[Read]:
-    """A function that reads one tensor by its unwrapped key, holding no more than the mapped files."""
-    with ExitStack() as stack:
+    """A function that reads one tensor by its unwrapped key; each is to be copied before the next is read.
+
+    Files are mapped, and mapped anew now and then: pages that were read count as memory until they are let go.
+    """
+    with ExitStack() as mapping:
         opened: dict[Path, Any] = {}
+        mapped = 0
 
         def read(key: str) -> Tensor:
+            nonlocal mapped
+            if mapped > _WINDOW:
+                mapping.close()
+                opened.clear()
+                mapped = 0
             path = header.files.get(key, header.path)
             if path not in opened:
                 safe = header.format == "safetensors"
                 opened[path] = (
-                    stack.enter_context(_safetensors(path)) if safe else _torch_load(path, map_location="cpu")
+                    mapping.enter_context(_safetensors(path)) if safe else _torch_load(path, map_location="cpu")
                 )
             if header.format == "safetensors":
-                return opened[path].get_tensor(header.locations[key][0])
-            value = opened[path]
-            for part in header.locations[key]:
-                value = value[part]
+                value = opened[path].get_tensor(header.locations[key][0])
+            else:
+                value = reduce(getitem, header.locations[key], opened[path])
+            mapped += value.nbytes
             return value
 
         yield read

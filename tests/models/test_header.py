@@ -67,6 +67,14 @@ def test_averaged_weights_are_preferred(tmp_path: Path) -> None:
     assert torch.equal(read_all(tmp_path / "m.pt")["a.weight"], averaged["a.weight"])
 
 
+@pytest.mark.parametrize("form", ["safetensors", "torch"])
+def test_a_file_mapped_anew_between_tensors_reads_the_same(tmp_path: Path, form: str, monkeypatch) -> None:
+    monkeypatch.setattr("glidewire.models.header._WINDOW", 0)
+    save = save_file if form == "safetensors" else torch.save
+    save(TENSORS, tmp_path / "m")
+    assert_holds_tensors(tmp_path / "m")
+
+
 class Runs:
     """A pickle that would leave a mark if it were run."""
 
