@@ -1,0 +1,35 @@
+"""Files that appear whole or not at all: written under a temporary name beside the target, then renamed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import GlidewireError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; when the block ends well it takes the place of `path`.
+
+    Whatever happens inside, a file that stood under `path` stays whole, and no temporary file is left.
+
+    Raises:
+        GlidewireError: the folder does not exist, or the file cannot be written.
+    """
+    if not path.name:
+        raise GlidewireError(f"{path} cannot be written", expected="the name of a file", got=str(path))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as problem:
+        raise GlidewireError(
+            f"{path} cannot be written",
+            expected="a file name in an existing folder that may be written to",
+            got=problem.strerror or str(problem),
+        ) from problem
+    finally:
+        temporary.unlink(missing_ok=True)
