@@ -158,20 +158,26 @@ def nodes(denoiser: Denoiser, index: int, total: int) -> Iterator[Denoiser]:
     return iter(found)
 
 
-def signature(denoiser: Denoiser, step_index: int, total: int) -> str:
+def signature(denoiser: Denoiser, step_index: int, total: int, network_digests: dict[int, str] | None = None) -> str:
     """Canonical text of the expression active at a step: equal text, equal predictions.
 
     Args:
         denoiser: The expression.
         step_index: Steps before this one.
         total: Steps of the run.
+        network_digests: What networks' `digest()` said before, by identity; filled here. A caller that asks
+            for many steps gives the same dictionary each time, because a digest may read every weight.
 
     Returns:
         Names, exact parameters, and the content of networks and conditions; nothing of inactive parts.
     """
 
+    digests = {} if network_digests is None else network_digests
+
     def leaf_text(node: Leaf) -> str:
-        return call_text("leaf", {"network": node.network.digest(), "condition": node.conditioning_digest})
+        if id(node.network) not in digests:
+            digests[id(node.network)] = node.network.digest()
+        return call_text("leaf", {"network": digests[id(node.network)], "condition": node.conditioning_digest})
 
     def combination_text(node: Combination, inputs: Mapping[str, str]) -> str:
         progress = {"step": step_index, "total": total} if node.reads_progress else {}

@@ -66,11 +66,11 @@ def state_keys(
     """
     environment = (torch.__version__, x_start.device.type, torch.are_deterministic_algorithms_enabled())
     keys = [_chained("sampler 1", str(environment), tensor_digest(x_start))]
-    advance = solver.signature()
+    advance, network_digests = solver.signature(), dict[int, str]()
     for step in steps:
         noisy = solver.stochastic and noise is not None and not step.last
         drawn = noise.signature(step.index) if noisy and noise is not None else ""
-        expression = signature(denoiser, step.index, step.total)
+        expression = signature(denoiser, step.index, step.total, network_digests)
         keys.append(_chained(keys[-1], advance, step.signature(), expression, drawn))
     return keys
 

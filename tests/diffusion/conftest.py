@@ -18,6 +18,7 @@ class ToyNetwork(nn.Module):
         super().__init__()
         self.prediction, self.learned_variance = kind, learned_variance
         self.prepared = 0
+        self.digests = 0
         self.batches: list[int] = []
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -27,6 +28,7 @@ class ToyNetwork(nn.Module):
         self.requires_grad_(False)
 
     def digest(self) -> str:
+        self.digests += 1
         digest = hashlib.sha256()
         for value in self.state_dict().values():
             digest.update(value.numpy().tobytes())

@@ -125,6 +125,17 @@ def test_anything_that_matters_misses(pair, toy) -> None:
         assert forwards in (steps, 2 * steps)
 
 
+def test_the_weights_are_read_once_for_all_keys(toy) -> None:
+    network = toy()
+    guided = guidance.classifier_free(
+        Leaf(network, {"text": torch.eye(3)[:1]}), Leaf(network, {"text": torch.zeros(1, 3)}), 3.0
+    )
+    run(guided, solvers.ddim(), trajectory=MemoryTrajectory())
+    assert network.digests == 1
+    run(guided, solvers.ddim())
+    assert network.digests == 1
+
+
 def test_the_seed_does_not_matter_to_a_deterministic_solver(pair) -> None:
     store = MemoryTrajectory()
     one, _ = run(pair[0], solvers.ddim(), trajectory=store)
