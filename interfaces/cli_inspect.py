@@ -1,0 +1,194 @@
+"""The commands that look at what there is: `nodes`, `cache ...`, `models ...`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import GlidewireError
+from ..graph_runtime.folders import near
+from . import cli_options as options
+from .cli_options import EXIT_CODES, stderr, stdout
+
+cache_commands = typer.Typer(help="The disk cache: what it holds, whether it is sound, and making it smaller.")
+model_commands = typer.Typer(help="Checkpoints: which there are, and what one of them is.")
+
+_UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def nodes(
+    name: Annotated[str | None, typer.Argument(help="One node, shown in full.", show_default=False)] = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """List the nodes, or show one in full: sockets, dims, ranges, documentation, source."""
+    from .session import pack_registry
+    from .tables import node_json, node_page, nodes_table
+
+    registry = pack_registry()
+    if name is None:
+        if as_json:
+            print(json.dumps([node_json(declaration) for declaration in registry], default=str))
+        else:
+            stdout.print(nodes_table(registry))
+        return
+    found = registry.get(name)
+    if found is None:
+        names = [text for declaration in registry for text in (declaration.name, declaration.id)]
+        raise GlidewireError(f"there is no node {name}", hint=near(name, names) or "`glidewire nodes` lists them all.")
+    if as_json:
+        print(json.dumps(node_json(found), default=str))
+    else:
+        stdout.print(node_page(found))
+
+
+def parse_size(text: str) -> int:
+    """ "500M", "2 GiB" or "1000000" as bytes; the units are powers of 1024.
+
+    Raises:
+        GlidewireError: it is no size.
+    """
+    cleaned = text.strip().lower().removesuffix("ib").removesuffix("b").strip()
+    number, unit = (cleaned[:-1], cleaned[-1:]) if cleaned[-1:] in _UNITS else (cleaned, "")
+    try:
+        size = int(float(number) * _UNITS[unit])
+    except (ValueError, OverflowError):
+        size = -1
+    if size < 0:
+        raise GlidewireError("the budget is no size", expected="bytes, or a number with K, M, G or T", got=repr(text))
+    return size
+
+
+@cache_commands.command("stats", epilog=EXIT_CODES)
+def stats(cache: options.CacheFolder = None, as_json: options.Json = False, debug: options.Debug = False) -> None:
+    """How many entries, how many bytes, where."""
+    from .session import open_store
+
+    _report(dict(open_store(cache).stats()), as_json=as_json)
+
+
+@cache_commands.command("verify", epilog=EXIT_CODES)
+def verify(cache: options.CacheFolder = None, as_json: options.Json = False, debug: options.Debug = False) -> None:
+    """Read every entry; damaged ones are removed, and made again when they are needed."""
+    from .session import open_store
+
+    _report(_plain(open_store(cache).verify()), as_json=as_json)
+
+
+@cache_commands.command("prune", epilog=EXIT_CODES)
+def prune(
+    budget: Annotated[str, typer.Option("--budget", help="What may stay: 500M, 2G, or bytes.", show_default=False)],
+    cache: options.CacheFolder = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Remove what is cheapest to make again for its size, until the rest fits the budget."""
+    from .session import open_store
+
+    _report(_plain(open_store(cache).prune(parse_size(budget))), as_json=as_json)
+
+
+@cache_commands.command("clear", epilog=EXIT_CODES)
+def clear(
+    cache: options.CacheFolder = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Remove every entry."""
+    from .session import cache_folder, open_store
+
+    if not yes and not typer.confirm(f"Remove every cached result in {cache_folder(cache)}?", err=True):
+        raise typer.Exit(options.CANCELLED)
+    _report(_plain(open_store(cache).clear()), as_json=as_json)
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(found) and not isinstance(found, type):
+        return dataclasses.asdict(found)
+    return dict(found) if isinstance(found, dict) else {"result": found}
+
+
+def _report(facts: dict[str, Any], *, as_json: bool) -> None:
+    from .tables import bytes_text
+
+    if as_json:
+        print(json.dumps(facts, default=str))
+        return
+    for name, value in facts.items():
+        text = bytes_text(value) if "bytes" in name and isinstance(value, (int, float)) else value
+        stdout.print(f"{name.replace('_', ' ')}: {text}", highlight=False, markup=False)
+
+
+@model_commands.command("list", epilog=EXIT_CODES)
+def list_models(models: options.Models = None, as_json: options.Json = False, debug: options.Debug = False) -> None:
+    """The checkpoints in the model folders, and what each of them is."""
+    from .session import find_folders
+
+    folders = find_folders(models or (), (), "output")
+    rows = [_identity(name, folders.find("models", name)) for name in folders.listing("models", _CHECKPOINTS)]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    if not rows:
+        places = ", ".join(str(root) for root in folders.models)
+        stderr.print(f"no checkpoints in {places}", highlight=False, markup=False)
+    for row in rows:
+        stdout.print(f"{row['name']}: {row.get('is') or row.get('error')}", highlight=False, markup=False)
+
+
+@model_commands.command("inspect", epilog=EXIT_CODES)
+def inspect_model(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A checkpoint: a path, or a name in the model folders.")],
+    models: options.Models = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """What a checkpoint is, from its header alone: family, variant, hyper-parameters, dims, digest."""
+    from ..digests import sha256_file
+    from .session import find_folders
+
+    with options.exits_with(options.UNREADABLE):
+        path = Path(file).expanduser()
+        path = path if path.exists() else find_folders(models or (), (), "output").find("models", file)
+        facts = {"file": str(path), "components": _components(path), "sha256": sha256_file(path)}
+    if as_json:
+        print(json.dumps(facts, default=str))
+        return
+    for entry in facts.pop("components") or [{"component": "none that the pack knows"}]:
+        for name, value in entry.items():
+            shown = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else value
+            stdout.print(f"{name}: {shown}", highlight=False, markup=False)
+    for name, value in facts.items():
+        stdout.print(f"{name}: {value}", highlight=False, markup=False)
+
+
+_CHECKPOINTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+
+
+def _components(path: Path) -> list[dict[str, Any]]:
+    """Each component that the pack knows in a checkpoint, as plain data."""
+    from ..models.checkpoint import identify_all
+
+    return [
+        {
+            "component": f"{found.family} {found.component}",
+            "variant": found.variant,
+            "dims": dict(found.dims),
+            "hyper-parameters": dataclasses.asdict(found.spec) if dataclasses.is_dataclass(found.spec) else {},
+            "assumed": ", ".join(found.assumed) or "nothing",
+        }
+        for found in identify_all(path)
+    ]
+
+
+def _identity(name: str, path: Path) -> dict[str, str]:
+    try:
+        found = [f"{entry['component']} ({entry['variant']})" for entry in _components(path)]
+    except GlidewireError as problem:
+        return {"name": name, "error": str(problem)}
+    return {"name": name, "is": " + ".join(found) or "nothing that the pack knows"}

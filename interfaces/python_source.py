@@ -1,0 +1,136 @@
+"""A graph as Python source: the calls that write the same workflow, ready to be changed by hand."""
+
+from __future__ import annotations
+
+import keyword
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import GlidewireError
+from ..graph_runtime.declaration import NodeDeclaration
+from ..graph_runtime.graph import Graph, NodeCall, Wire
+from ..graph_runtime.problems import GraphProblems, Problem
+from ..graph_runtime.registry import Registry
+from .session import PACKAGE
+
+_LINE = 100
+
+
+def as_python(graph: Graph, registry: Registry, *, name: str = "workflow") -> str:
+    """Python source that rebuilds a graph and runs it: one node call per line, in an order that works.
+
+    Args:
+        graph: The graph; its literals are written out, inputs left out keep their defaults.
+        registry: The nodes.
+        name: The workflow's name.
+
+    Raises:
+        GraphProblems: a node's type, input or output is unknown, or nodes wait for one another.
+    """
+    _require(graph, registry)
+    order = graph.order()
+    declarations = {node: _declared(registry, graph.calls[node]) for node in order}
+    variables = _variables(order, graph, declarations)
+    calls = [_call(graph.calls[node], declarations, variables) for node in order]
+    body = [f"    {line}" for call in calls for line in call.splitlines()] or ["    pass"]
+    lines = [
+        *_imports(declarations.values()),
+        "",
+        f"with Workflow({name!r}) as flow:",
+        *body,
+        "",
+        'if __name__ == "__main__":',
+        "    flow.run()",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _declared(registry: Registry, call: NodeCall) -> NodeDeclaration:
+    found = registry.get(call.type)
+    assert found is not None
+    return found
+
+
+def _require(graph: Graph, registry: Registry) -> None:
+    problems = [problem for call in graph.calls.values() for problem in _call_problems(call, graph, registry)]
+    for cycle in graph.cycles():
+        message = f"the nodes {', '.join(cycle)} wait for one another in a circle"
+        problems.append(Problem("cycle", message, cycle[0], others=tuple(cycle[1:])))
+    if problems:
+        raise GraphProblems(problems)
+
+
+def _call_problems(call: NodeCall, graph: Graph, registry: Registry) -> Iterable[Problem]:
+    declaration = registry.get(call.type)
+    if declaration is None:
+        yield Problem("unknown_node", f"there is no node type {call.type}", call.id, call.shown_title)
+        return
+    for name, value in call.inputs.items():
+        if name not in declaration.by_input:
+            yield Problem("unknown_input", "the node has no such input", call.id, call.shown_title, name)
+        producer = graph.calls.get(value.node) if isinstance(value, Wire) else None
+        made = registry.get(producer.type) if producer else None
+        if isinstance(value, Wire) and (producer is None or (made and value.output >= len(made.outputs))):
+            yield Problem("missing_output", "the wire comes from nowhere", call.id, call.shown_title, name)
+
+
+def _variables(order: Iterable[str], graph: Graph, declarations: Mapping[str, NodeDeclaration]) -> dict[str, str]:
+    """A readable, unique variable for each node: from its title, else from its type."""
+    taken: set[str] = {"flow", "nodes", "Workflow", *(entry.name for entry in declarations.values())}
+    found: dict[str, str] = {}
+    for node in order:
+        words = re.findall(r"[a-z0-9]+", (graph.calls[node].title or declarations[node].name).casefold())
+        base = "_".join(words) or "node"
+        base = f"node_{base}" if base[0].isdecimal() or keyword.iskeyword(base) or keyword.issoftkeyword(base) else base
+        if base in taken and not graph.calls[node].title:
+            base = f"{base}_{len(found) + 1}" if base in found.values() else f"the_{base}"
+        unique, count = base, 2
+        while unique in taken:
+            unique, count = f"{base}_{count}", count + 1
+        taken.add(unique)
+        found[node] = unique
+    return found
+
+
+def _imports(declarations: Iterable[NodeDeclaration]) -> list[str]:
+    """Nodes of the pack are reached through `nodes`; any other node is imported from where it was written."""
+    others: dict[str, set[str]] = {}
+    for declaration in declarations:
+        if not _of_pack(declaration):
+            others.setdefault(declaration.function.__module__, set()).add(declaration.name)
+    lines = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(others.items())]
+    return [*lines, "from glidewire import Workflow, nodes"]
+
+
+def _of_pack(declaration: NodeDeclaration) -> bool:
+    return declaration.function.__module__.startswith(f"{PACKAGE}.nodes.")
+
+
+def _call(call: NodeCall, declarations: Mapping[str, NodeDeclaration], variables: Mapping[str, str]) -> str:
+    declaration = declarations[call.id]
+    arguments = [f"{name}={_value(value, declarations, variables)}" for name, value in call.inputs.items()]
+    function = f"nodes.{declaration.name}" if _of_pack(declaration) else declaration.name
+    text = f"{function}({', '.join(arguments)})"
+    if len(text) > _LINE:
+        text = f"{function}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
+    if call.title:
+        text = f"flow.titled({call.title!r}, {text})"
+    return f"{variables[call.id]} = {text}" if declaration.outputs else text
+
+
+def _value(value: Any, declarations: Mapping[str, NodeDeclaration], variables: Mapping[str, str]) -> str:
+    if isinstance(value, Wire):
+        producer = declarations[value.node]
+        variable = variables[value.node]
+        return f"{variable}.{producer.outputs[value.output].id}" if producer.several_outputs else variable
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, list):
+        return f"[{', '.join(_value(item, declarations, variables) for item in value)}]"
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    raise GlidewireError(
+        "a literal has no Python form", expected="a number, a text or a list", got=type(value).__name__
+    )

@@ -1,0 +1,296 @@
+"""A session: the nodes, folders, device policy and cache with which a door checks, plans and runs graphs."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypedDict
+
+import platformdirs
+import torch
+
+from ..errors import GlidewireError
+from ..graph_runtime.cache import Cache, Store
+from ..graph_runtime.check import Report
+from ..graph_runtime.check import check as check_graph
+from ..graph_runtime.context import CancelToken, Policy
+from ..graph_runtime.declaration import RECORDER
+from ..graph_runtime.events import Event
+from ..graph_runtime.execute import RunResult
+from ..graph_runtime.execute import run as run_graph
+from ..graph_runtime.folders import Folders, near
+from ..graph_runtime.formats import examine, to_api, to_saved
+from ..graph_runtime.graph import Graph
+from ..graph_runtime.plan import Plan
+from ..graph_runtime.plan import plan as plan_graph
+from ..graph_runtime.problems import GraphProblems, Problem
+from ..graph_runtime.registry import Registry, collect
+from .assignments import relative_names
+from .version import versions
+
+PACKAGE = __name__.rpartition(".interfaces.")[0]
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@functools.cache
+def pack_registry() -> Registry:
+    """Every node of the pack."""
+    return collect(f"{PACKAGE}.nodes")
+
+
+def shipped_workflows() -> dict[str, Path]:
+    """The workflows that come with the pack, by name: "text-to-image", "claims/guidance"."""
+    folder = ROOT / "workflows"
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.json"))}
+
+
+def locate_workflow(name: str | Path) -> Path:
+    """The file that `name` means: a path, or the name of a shipped workflow.
+
+    Raises:
+        GlidewireError: there is neither such a file nor such a workflow.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    shipped = shipped_workflows()
+    if str(name) in shipped:
+        return shipped[str(name)]
+    raise GlidewireError(
+        f"no workflow {name}",
+        expected=f"a file, or one of the shipped workflows: {', '.join(shipped) or 'none'}",
+        hint=near(str(name), shipped),
+    )
+
+
+class SessionOptions(TypedDict, total=False):
+    """What every door may choose.
+
+    Keys:
+        models: Folders searched for checkpoints, before $GLIDEWIRE_MODELS and the shipped weights.
+        inputs: Folders searched for pictures and other inputs; the current folder if there are none.
+        output: The folder that results are written into ("output").
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto": the first accelerator, else the processor.
+        dtype: "float32", "bfloat16" or "float16".
+        deterministic: Ask torch for deterministic kernels.
+        threads: How many processor threads torch may use.
+        cache: The folder of the disk cache; None keeps results in memory only; left out, the user's cache folder.
+    """
+
+    models: Sequence[str | Path]
+    inputs: Sequence[str | Path]
+    output: str | Path
+    device: str
+    dtype: str
+    deterministic: bool
+    threads: int | None
+    cache: str | Path | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """The nodes, folders, device policy and cache with which graphs are checked, planned and run."""
+
+    registry: Registry
+    folders: Folders
+    policy: Policy
+    cache: Cache
+
+    @classmethod
+    def open(cls, *, registry: Registry | None = None, workflow: Path | None = None, **options: Any) -> Session:
+        """Open a session; `options` are those of `SessionOptions`.
+
+        Args:
+            registry: The nodes; those of the pack if left out.
+            workflow: The file that will run: its folder counts as a folder of inputs, after the others.
+
+        Raises:
+            GlidewireError: an option has an impossible value, or names a folder or device that does not exist.
+        """
+        unknown = sorted(set(options) - set(SessionOptions.__annotations__))
+        if unknown:
+            known = ", ".join(SessionOptions.__annotations__)
+            raise GlidewireError(
+                f"unknown option {unknown[0]}", expected=known, hint=near(unknown[0], known.split(", "))
+            )
+        use_threads(options.get("threads"))
+        return cls(
+            registry=pack_registry() if registry is None else registry,
+            folders=find_folders(
+                options.get("models", ()), options.get("inputs", ()), options.get("output", "output"), workflow
+            ),
+            policy=Policy(
+                device=find_device(options.get("device", "auto")),
+                dtype=_dtype(options.get("dtype", "float32")),
+                deterministic=options.get("deterministic", False),
+            ),
+            cache=Cache(store=None if options.get("cache", "") is None else open_store(options.get("cache"))),
+        )
+
+    def allowing(self, files: Iterable[Path]) -> Session:
+        """This session, with single files allowed that the user named himself."""
+        return replace(self, folders=replace(self.folders, files=self.folders.files | frozenset(files)))
+
+    def check(self, graph: Graph) -> Report:
+        """Every problem of a graph, and the dims on its wires."""
+        return check_graph(graph, self.registry, self.folders)
+
+    def plan(self, graph: Graph, targets: Sequence[str] | None = None) -> Plan:
+        """What would run, what is cached, and why; raises GraphProblems where it could not run."""
+        self.check(graph).refuse(targets)
+        return plan_graph(graph, self.registry, self.cache, folders=self.folders, policy=self.policy, targets=targets)
+
+    def run(
+        self,
+        graph: Graph,
+        targets: Sequence[str] | None = None,
+        *,
+        on_event: Callable[[Event], None] = lambda event: None,
+        cancel: CancelToken | None = None,
+        keep_going: bool = False,
+        metadata: bool = True,
+        previews: bool = False,
+    ) -> RunResult:
+        """Run the effect nodes of a graph, or exactly `targets`; raises GraphProblems where they have problems.
+
+        Args:
+            metadata: Saved pictures carry the workflow, its API form and the versions of everything.
+            previews: Somebody looks at the pictures in Progress events.
+        """
+        self.check(graph).refuse(targets)
+        recorder = RECORDER.set(None)  # inside `with Workflow()` too, nodes that call nodes mean to run them
+        try:
+            return run_graph(
+                graph,
+                self.registry,
+                self.cache,
+                folders=self.folders,
+                policy=self.policy,
+                targets=targets,
+                on_event=on_event,
+                cancel=cancel,
+                keep_going=keep_going,
+                provenance=self.provenance(graph) if metadata else {},
+                previews=previews,
+            )
+        finally:
+            RECORDER.reset(recorder)
+
+    def provenance(self, graph: Graph) -> dict[str, str]:
+        """What a saved picture carries: "workflow" (saved form), "prompt" (API form), "glidewire" (versions)."""
+        told = {**versions(), "device": self.policy.device, "dtype": self.policy.dtype}
+        graph = relative_names(graph, self.registry, self.folders)
+        documents = {"workflow": to_saved(graph, self.registry), "prompt": to_api(graph), "glidewire": told}
+        return {name: json.dumps(document) for name, document in documents.items()}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A workflow as far as it could be read, the file it came from, and what is wrong with the rest."""
+
+    graph: Graph
+    path: Path | None = None
+    problems: tuple[Problem, ...] = ()
+
+    def problems_with(self, found: Iterable[Problem]) -> tuple[Problem, ...]:
+        """The problems of the document and those that a check found, each once."""
+        known = {(problem.kind, problem.node, problem.input) for problem in self.problems}
+        return (*self.problems, *(one for one in found if (one.kind, one.node, one.input) not in known))
+
+    def require(self, session: Session) -> Graph:
+        """The graph; where the document has problems, GraphProblems with those and all that a check finds."""
+        if self.problems:
+            raise GraphProblems(self.problems_with(session.check(self.graph).problems))
+        return self.graph
+
+
+def load(source: str | Path | Mapping[str, Any] | Graph, registry: Registry) -> Loaded:
+    """A workflow from a path, a shipped workflow's name, a document, or a graph as it is.
+
+    Of a picture, what made it is taken (its API form), not what stands in the editor beside it.
+
+    Raises:
+        GlidewireError: there is no such file, or it is no workflow.
+    """
+    if isinstance(source, Graph):
+        return Loaded(source)
+    path = None if isinstance(source, Mapping) else locate_workflow(source)
+    reading = examine(path or source, registry, which="prompt")
+    return Loaded(reading.graph, path, tuple(reading.problems))
+
+
+def find_folders(
+    models: Iterable[str | Path], inputs: Iterable[str | Path], output: str | Path, workflow: Path | None = None
+) -> Folders:
+    """The folders that files are looked up in and written to.
+
+    Models: those given, then $GLIDEWIRE_MODELS, then the shipped weights. Inputs: those given, else the current
+    folder; then the workflow's own folder. A shipped workflow has none.
+
+    Raises:
+        GlidewireError: a folder that was given does not exist, or the output is a file.
+    """
+    named = [entry for entry in os.environ.get("GLIDEWIRE_MODELS", "").split(os.pathsep) if entry]
+    beside = [] if workflow is None or workflow.is_relative_to(ROOT) else [workflow.resolve().parent]
+    destination = Path(output).expanduser()
+    if destination.exists() and not destination.is_dir():
+        raise GlidewireError("the output folder is a file", expected="a folder, or a path that is free", got=output)
+    return Folders(
+        models=(*_folders("models", models), *_folders("GLIDEWIRE_MODELS", named), ROOT / "weights"),
+        input=tuple(dict.fromkeys([*(_folders("input", inputs) or [Path.cwd()]), *beside])),
+        output=destination,
+    )
+
+
+def _folders(what: str, names: Iterable[str | Path]) -> list[Path]:
+    found = [Path(name).expanduser().resolve() for name in names]
+    for path in found:
+        if not path.is_dir():
+            raise GlidewireError(f"the {what} folder does not exist", expected="an existing folder", got=path)
+    return found
+
+
+def find_device(name: str) -> str:
+    """The device that `name` means on this machine.
+
+    Raises:
+        GlidewireError: torch knows no such device, or this machine has none.
+    """
+    here = ["cpu"]
+    here += [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    here += ["mps"] if torch.backends.mps.is_available() else []
+    if name == "auto":
+        return "cuda" if "cuda:0" in here else here[-1]
+    if name in here or (name == "cuda" and "cuda:0" in here):
+        return name
+    raise GlidewireError("this machine has no such device", expected=f"auto, {', '.join(here)}", got=name)
+
+
+def _dtype(name: str) -> str:
+    if name not in ("float32", "bfloat16", "float16"):
+        raise GlidewireError("no such number type", expected="float32, bfloat16 or float16", got=name)
+    return name
+
+
+def use_threads(count: int | None) -> None:
+    """Let torch use `count` processor threads; None leaves it as it is."""
+    if count is None:
+        return
+    if count < 1:
+        raise GlidewireError("the number of threads is impossible", expected="at least 1", got=count)
+    torch.set_num_threads(count)
+
+
+def cache_folder(named: str | Path | None = None) -> Path:
+    """The folder of the disk cache: the one named, else $GLIDEWIRE_CACHE, else the user's cache folder."""
+    chosen = named or os.environ.get("GLIDEWIRE_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("glidewire")
+
+
+def open_store(named: str | Path | None = None) -> Store:
+    """The disk cache; see `cache_folder`."""
+    return Store(cache_folder(named))
