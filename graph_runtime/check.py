@@ -11,7 +11,7 @@ from .declaration import REQUIRED, InputDeclaration, NodeDeclaration
 from .folders import Folders, near
 from .graph import Graph, NodeCall, Wire
 from .headers import Layout
-from .literals import Refusal, listed, refusal
+from .literals import Refusal, listed, refusal, wire_of
 from .problems import Problem
 from .registry import Registry
 from .report import Report
@@ -160,8 +160,7 @@ class _Check:
         if given.default is not REQUIRED:
             # A default is right by declaration, but a file can be missing and a list of options can change.
             return not isinstance(given.widget, File | Choice) or self._literal_fits(call, given, given.default)
-        wanted = " or ".join("any type" if kind == "*" else kind for kind in given.type_ids)
-        expected = f"a value or a wire of type {wanted}" if given.is_literal else f"a wire of type {wanted}"
+        expected = ("a value or " if given.is_literal else "") + wire_of(given.type_ids)
         hint = None if given.is_literal else self.suggestions.makers(given.type_ids)
         self._problem(call, given.id, "missing_input", "the input is required", expected, "nothing", hint)
         return False

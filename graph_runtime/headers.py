@@ -22,8 +22,7 @@ class Layout:
         declaration: Whose.
         inputs, outputs: The patterns.
         named: The literals that are names in them: `height` in "height/8".
-        asked: The literals that `static_dims` asks for by name.
-        must: Those among them that it cannot do without.
+        asked: The literals that `static_dims` asks for by name; it is not asked where one of them is wired or wrong.
         any_literal: Whether it takes whatever other literals there are.
         has_variables: Whether any socket is a type variable.
     """
@@ -33,7 +32,6 @@ class Layout:
     outputs: tuple[Pattern, ...]
     named: tuple[InputDeclaration, ...]
     asked: frozenset[str]
-    must: frozenset[str]
     any_literal: bool
     has_variables: bool
 
@@ -51,16 +49,17 @@ class Layout:
             if given.is_literal and not given.is_list and not isinstance(given.widget, File)
             if given.id in (names if given.type_ids == ("INT",) else tags)
         )
-        asked, must, any_literal = _parameters(declaration.static_dims)
+        asked, any_literal = _parameters(declaration)
         has_variables = any(socket.variable for socket in (*declaration.inputs, *declaration.outputs))
-        return cls(declaration, inputs, outputs, named, asked, must, any_literal, has_variables)
+        return cls(declaration, inputs, outputs, named, asked, any_literal, has_variables)
 
 
-def _parameters(function: Callable[..., Any] | None) -> tuple[frozenset[str], frozenset[str], bool]:
+def _parameters(declaration: NodeDeclaration) -> tuple[frozenset[str], bool]:
+    function = declaration.static_dims
     given = inspect.signature(function).parameters.values() if function else ()
     named = [entry for entry in given if entry.kind in (entry.POSITIONAL_OR_KEYWORD, entry.KEYWORD_ONLY)]
-    must = frozenset(entry.name for entry in named if entry.default is entry.empty)
-    return frozenset(entry.name for entry in named), must, any(entry.kind is entry.VAR_KEYWORD for entry in given)
+    asked = {entry.name for entry in named if entry.default is entry.empty or entry.name in declaration.by_input}
+    return frozenset(asked), any(entry.kind is entry.VAR_KEYWORD for entry in given)
 
 
 class Headers:
@@ -77,7 +76,7 @@ class Headers:
             GlidewireError: a file's header cannot be read.
         """
         function = layout.declaration.static_dims
-        if function is None or not layout.must <= values.keys():
+        if function is None or not layout.asked <= values.keys():
             return {}
         asked = {
             name: value

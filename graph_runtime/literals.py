@@ -13,7 +13,14 @@ from .declaration import InputDeclaration
 from .folders import Folders, near
 from .widgets import Choice, File, Number, Seed
 
-_KINDS = {bool: "a boolean", int: "a whole number", float: "a real number", str: "a text", list: "a list"}
+_KINDS = {
+    bool: "a boolean",
+    int: "a whole number",
+    float: "a real number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
 _WANTED = {"BOOLEAN": "true or false", "INT": "a whole number", "FLOAT": "a number", "STRING": "a text"}
 _LONGEST_SHOWN = 60
 
@@ -30,13 +37,24 @@ class Refusal:
 
 
 def shown(value: Any) -> str:
-    """A value as a person would write it in JSON, with its kind, shortened: `"7" (a text)`."""
+    """A value as it stands in JSON, shortened."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         text = type(value).__name__
-    kind = _KINDS.get(type(value), "an object" if isinstance(value, dict) else "")
-    return (text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…") + (f" ({kind})" if kind else "")
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+def _with_kind(value: Any) -> str:
+    """`"7" (a text)`: what was written, and what that is."""
+    kind = _KINDS.get(type(value))
+    return f"{shown(value)} ({kind})" if kind else shown(value)
+
+
+def wire_of(types: Iterable[str]) -> str:
+    """`a wire of type IMAGE or MASK`."""
+    every = list(types)
+    return "a wire of any type" if "*" in every else f"a wire of type {' or '.join(every)}"
 
 
 def refusal(entry: InputDeclaration, value: Any, folders: Folders) -> Refusal | None:
@@ -70,15 +88,15 @@ def _refuse_one(entry: InputDeclaration, value: Any, folders: Folders) -> Refusa
         return _refuse_option(entry.widget, value)
     if not any(_is_of(kind, value) for kind in entry.type_ids):
         wanted = " or ".join(_WANTED.get(kind, kind) for kind in entry.type_ids)
-        return Refusal("wrong_type", "the value is of the wrong type", wanted, shown(value))
+        return Refusal("wrong_type", "the value is of the wrong type", wanted, _with_kind(value))
     if isinstance(value, str):
         return _refuse_text(entry, value, folders)
     return None if isinstance(value, bool) else _refuse_number(entry.widget, value)
 
 
 def _no_wire(entry: InputDeclaration, value: Any) -> Refusal:
-    wanted = " or ".join("any" if kind == "*" else kind for kind in entry.type_ids)
-    return Refusal("wrong_type", "a value stands where a wire is needed", f"a wire of type {wanted}", shown(value))
+    message = "a value stands where a wire is needed"
+    return Refusal("wrong_type", message, wire_of(entry.type_ids), _with_kind(value))
 
 
 def _is_of(kind: str, value: Any) -> bool:
@@ -109,8 +127,7 @@ def _refuse_number(widget: Any, value: float) -> Refusal | None:
         wanted = f"a number of at most {highest}"
     else:
         wanted = "a finite number"
-    got = shown(value).removesuffix(" (a whole number)").removesuffix(" (a real number)")
-    return Refusal("out_of_range", "the number is out of range", wanted, got)
+    return Refusal("out_of_range", "the number is out of range", wanted, shown(value))
 
 
 def _refuse_text(entry: InputDeclaration, value: str, folders: Folders) -> Refusal | None:
@@ -136,13 +153,11 @@ def _refuse_option(widget: Choice, value: Any) -> Refusal | None:
     if any(type(option) is type(value) and option == value for option in options):
         return None
     hint = near(value, map(str, options)) if isinstance(value, str) else None
-    return Refusal(
-        "not_an_option", "the value is not one of the options", listed(map(str, options)), shown(value), hint
-    )
+    return Refusal("not_an_option", "the value is not one of the options", listed(options), shown(value), hint)
 
 
-def listed(names: Iterable[str], most: int = 12) -> str:
+def listed(names: Iterable[object], most: int = 12) -> str:
     """`a, b, c`, shortened to `most` names and how many more there are."""
-    every = list(names)
-    text = ", ".join(every[:most]) or "nothing: there is none yet"
+    every = [str(name) for name in names]
+    text = ", ".join(every[:most]) or "nothing: there is none"
     return text if len(every) <= most else f"{text} and {len(every) - most} more"

@@ -14,10 +14,11 @@ from .widgets import File
 
 
 class Said(NamedTuple):
-    """Who said a number: a node, and which part of it ("input height"; "" for what its header says)."""
+    """Who said a number: a node, which part of it ("input height"; "" where it is its header), and in what words."""
 
     node: str
     part: str
+    words: str = ""
 
 
 def misfit(
@@ -70,12 +71,13 @@ def _difference(clash: Clash) -> str:
 
 
 def _told(graph: Graph, numbers: Iterable[tuple[object, str]], ends: Iterable[Said]) -> str:
-    """`: node 2 (Load prior) says 768`, for the numbers that come from further away than the wire's ends."""
+    """`, where node 2 (Load prior) states width 768`, for numbers that come from further away than the wire's ends."""
     told: dict[str, None] = {}
     for said, number in numbers:
         if isinstance(said, Said) and said not in ends:
             part = f"{said.part} of " if said.part else ""
-            told[f"{part}node {said.node} ({graph.calls[said.node].shown_title}) says {number}"] = None
+            words = said.words or f"is {number}"
+            told[f"{part}node {said.node} ({graph.calls[said.node].shown_title}) {words}"] = None
     return f", where {' and '.join(told)}" if told else ""
 
 

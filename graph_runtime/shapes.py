@@ -70,7 +70,8 @@ class Shapes(Mapping[tuple[str, int], str]):
         declaration = layout.declaration
         scope: dict[str, int] = {}
         for given in layout.named:
-            self._say(call, scope, given.id, values.get(given.id), f"input {given.id}")
+            value = values.get(given.id)
+            self._say(scope, given.id, value, Said(call.id, f"input {given.id}", f"is {value}"))
         if declaration.static_dims:
             self._read_headers(call, layout, values, scope)
         live = _live(layout, values, wires)
@@ -89,11 +90,11 @@ class Shapes(Mapping[tuple[str, int], str]):
                 self._outputs[call.id, index] = Shape(axes, self._tags(pattern, scope))
                 self.problems += [no_size(call, clash) for clash in clashes]
 
-    def _say(self, call: NodeCall, scope: dict[str, int], name: str, value: Any, part: str) -> None:
+    def _say(self, scope: dict[str, int], name: str, value: Any, said: Said) -> None:
         if type(value) is int and value >= 0:
-            scope[name] = self._unifier.variable(name, value, Said(call.id, part))
+            scope[name] = self._unifier.variable(name, value, said)
         elif type(value) is str:
-            scope[f"@{name}"] = self._unifier.variable(name, value, Said(call.id, part))
+            scope[f"@{name}"] = self._unifier.variable(name, value, said)
 
     def _read_headers(self, call: NodeCall, layout: Layout, values: Mapping[str, Any], scope: dict[str, int]) -> None:
         try:
@@ -102,7 +103,7 @@ class Shapes(Mapping[tuple[str, int], str]):
             self.problems.append(unreadable(call, layout.declaration, error))
             return
         for name, value in said.items():
-            self._say(call, scope, name.removeprefix("@"), value, "")
+            self._say(scope, name.removeprefix("@"), value, Said(call.id, "", f"states {name} {value}"))
 
     def _tags(self, pattern: Pattern, scope: dict[str, int]) -> tuple[int, ...]:
         return tuple([self._unifier.name(scope, f"@{tag}") for tag in pattern.tags]) if pattern.tags else ()

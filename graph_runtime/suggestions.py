@@ -32,18 +32,23 @@ class Suggestions:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._names = sorted({name for entry in registry for name in (entry.id, entry.name, *entry.aliases)})
+        self._ids = [name for entry in registry for name in (entry.id, *entry.aliases)]
+        self._names = [entry.name for entry in registry]
         self._known: dict[object, str | None] = {}
 
     def node_named(self, name: str) -> str | None:
         """The ids closest to an unknown one."""
         if name not in self._known:
-            self._known[name] = near(name, self._names) if self._may_search() else None
+            pools = (self._names, self._ids) if name.islower() else (self._ids, self._names)
+            found = (near(name, pool) for pool in pools) if self._may_search() else ()
+            self._known[name] = next((hint for hint in found if hint), None)
         return self._known[name]
 
     def makers(self, wanted: Sequence[str]) -> str | None:
         """The nodes that yield a type, for an input that nothing is wired to."""
         key = ("makers", tuple(wanted))
+        if "*" in wanted:
+            return None
         if key not in self._known:
             found = [entry for entry in self._registry if any(_yields(output, wanted) for output in entry.outputs)]
             self._known[key] = f"Nodes that make it: {_titles(found)}." if found else None
@@ -87,6 +92,9 @@ def _must_wire(given: InputDeclaration) -> bool:
 def _bridges(given: InputDeclaration, output: OutputDeclaration, source: Flow, target: Flow) -> bool:
     """Whether the dims of one input and one output of a node can be those of the two ends."""
     if target.dims != "..." and parse(output.dims).is_free:
+        return False
+    tags_differ = any(None not in pair and pair[0] != pair[1] for pair in zip(source.tags, target.tags, strict=False))
+    if tags_differ and len(parse(output.dims).tags) < len(target.tags):
         return False
     unifier = Unifier()
     scope: dict[str, int] = {}

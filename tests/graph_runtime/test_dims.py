@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime.dims import bindings, parse, shape_fits
 from glidewire.graph_runtime.unify import MOST_AXES, Axes, Unifier
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def test_the_grammar_is_read():
@@ -177,7 +177,7 @@ def test_more_axes_than_a_tensor_may_have_are_refused():
 def test_long_chains_of_names_and_runs_need_no_recursion():
     unifier = Unifier()
     scopes: list[dict[str, int]] = [{} for _ in range(5_000)]
-    for before, after in zip(scopes, scopes[1:], strict=False):
+    for before, after in pairwise(scopes):
         assert not unifier.match(axes_of(unifier, "b ...s c", before), axes_of(unifier, "b ...s c", after))
     assert not unifier.match(axes_of(unifier, "...", {}), axes_of(unifier, "b ...s c", scopes[0]))
     assert not unifier.match(unifier.constants([2, 3, 4]), axes_of(unifier, "b ...s c", scopes[0]))
@@ -190,7 +190,7 @@ def test_long_chains_of_names_and_runs_need_no_recursion():
 NAMES = {"a": 2, "b": 3, "c": 4, "d": 8, "e": 2}
 RUNS = {"r": (3,), "s": (4, 2), "t": ()}
 WORDS = {
-    **{name: size for name, size in NAMES.items()},
+    **NAMES,
     **{f"{name}*2": size * 2 for name, size in NAMES.items()},
     **{f"{name}+1": size + 1 for name, size in NAMES.items()},
     **{f"{name}-1": size - 1 for name, size in NAMES.items()},
