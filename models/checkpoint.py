@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from ..errors import GlidewireError
 from .digest import file_digest
 from .header import Header, read_header
 from .key_map import KeyMap, published_state_dict
+from .parts import read_parts
 from .registry import Identity, families
 from .strict import StrictLoadError, load_strict
 
@@ -26,6 +27,7 @@ __all__ = [
     "StrictLoadError",
     "file_digest",
     "identify",
+    "identify_all",
     "load",
     "load_identified",
     "load_strict",
@@ -34,33 +36,63 @@ __all__ = [
 ]
 
 
-def identify(path: str | Path, *, stated: Mapping[str, Any] | None = None) -> Identity:
+def identify(
+    path: str | Path,
+    *,
+    component: str | None = None,
+    averaged: bool | None = None,
+    stated: Mapping[str, Any] | None = None,
+) -> Identity:
     """Tell what a checkpoint is from its header alone; no weight is read.
 
     Args:
-        path: The file.
+        path: A file, or a folder of one (see `parts.read_parts`).
+        component: Which one, where the file holds several.
+        averaged: Whether to take the moving average of the weights; None takes it if it is there.
         stated: Hyper-parameters that the user knows and the file does not tell, by the spec's names or the
             published code's; they win over the file's metadata and the published defaults.
 
     Raises:
-        GlidewireError: The file cannot be read, belongs to no family, or contradicts what is stated.
+        GlidewireError: The file cannot be read, holds no known component or not the one asked for, holds
+            several and none is asked for, or contradicts what is stated.
     """
-    header = read_header(path)
-    for family in families().values():
-        identity = family.recognise(header, stated or {})
-        if identity is not None:
-            return identity
-    keys = sorted(header.shapes)
+    headers = read_parts(path, averaged=averaged)
+    found = _recognised(headers, stated or {})
+    wanted = [one for one in found if component in (None, one.component)]
+    if len(wanted) == 1:
+        return wanted[0]
+    name = f"checkpoint {Path(path).name}"
+    if found:
+        raise GlidewireError(
+            f"{name} holds {', '.join(f'{one.family} {one.component}' for one in found)}",
+            expected=f"a component {component!r}" if component else "one component",
+            hint="Name one of those.",
+        )
+    keys = sorted(key for header in headers for key in header.shapes)
     raise GlidewireError(
-        f"checkpoint {header.path.name} belongs to no known family",
+        f"{name} belongs to no known family",
         expected=f"one of {', '.join(families())}",
         got=f"{len(keys)} tensors, {', '.join(keys[:6])}{', ...' if len(keys) > 6 else ''}",
     )
 
 
+def identify_all(
+    path: str | Path, *, averaged: bool | None = None, stated: Mapping[str, Any] | None = None
+) -> tuple[Identity, ...]:
+    """Every known component that a checkpoint holds; none if it holds none. Arguments and errors as `identify`."""
+    return _recognised(read_parts(path, averaged=averaged), stated or {})
+
+
+def _recognised(headers: Iterable[Header], stated: Mapping[str, Any]) -> tuple[Identity, ...]:
+    identities = (family.recognise(header, stated) for header in headers for family in families().values())
+    return tuple(identity for identity in identities if identity is not None)
+
+
 def load(
     path: str | Path,
     *,
+    component: str | None = None,
+    averaged: bool | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = torch.float32,
     stated: Mapping[str, Any] | None = None,
@@ -68,7 +100,9 @@ def load(
     """Identify a checkpoint and load its network, frozen and in evaluation mode.
 
     Args:
-        path: The file.
+        path: See `identify`.
+        component: See `identify`.
+        averaged: See `identify`.
         device: Where the weights go.
         dtype: What floating-point weights become; None keeps each as it is stored.
         stated: See `identify`.
@@ -76,7 +110,8 @@ def load(
     Raises:
         GlidewireError: As `identify`; StrictLoadError lists every key that does not fit.
     """
-    return load_identified(identify(path, stated=stated), device=device, dtype=dtype)
+    identity = identify(path, component=component, averaged=averaged, stated=stated)
+    return load_identified(identity, device=device, dtype=dtype)
 
 
 def load_identified(
@@ -87,16 +122,20 @@ def load_identified(
     with torch.inference_mode(False):
         with torch.device("meta"):
             module = family.build(identity.spec)
-        load_strict(module, identity.header, family.key_map(identity.spec), device=device, dtype=dtype)
+        key_map = family.key_map_of(identity)
+        load_strict(module, identity.header, key_map, device=device, dtype=dtype, ignored=family.ignored)
         # Every network says what decides its numbers; a loaded one need not read its weights for that.
         cast(Any, module).content_digest = content_digest(identity)
         return module.eval().requires_grad_(False)
 
 
 def content_digest(identity: Identity) -> str:
-    """What decides a network's numbers: its file's content and the hyper-parameters it is read with."""
-    spec = hashlib.sha256(repr(identity.spec).encode()).hexdigest()
-    return f"{file_digest(identity.header.path)}:{spec[:16]}"
+    """What decides a network's numbers: its files' content and the hyper-parameters it is read with."""
+    header = identity.header
+    files = [file_digest(path) for path in header.paths]
+    whole = files[0] if len(files) == 1 else hashlib.sha256(" ".join(files).encode()).hexdigest()
+    spec = hashlib.sha256(f"{identity.spec!r}{header.part}".encode()).hexdigest()
+    return f"{whole}:{spec[:16]}"
 
 
 def save_published(

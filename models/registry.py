@@ -14,7 +14,10 @@ from .header import Header
 from .key_map import KeyMap
 
 # A room is added here, and tells the rest as `FAMILY` in its module `checkpoint`.
-ROOMS = ("glide",)
+ROOMS = ("glide", "first_stage")
+
+# The layout of the first publication; `Family.layouts` names others.
+PUBLISHED = "published"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Identity:
         dims: Sizes that sockets carry, by name.
         header: The header that this was told from.
         assumed: Hyper-parameters that neither shapes nor metadata tell, taken from the published model.
+        layout: Under which of the family's sets of names the tensors lie.
     """
 
     family: str
@@ -38,6 +42,7 @@ class Identity:
     dims: Mapping[str, int]
     header: Header = field(repr=False)
     assumed: tuple[str, ...] = ()
+    layout: str = PUBLISHED
 
 
 Recognise = Callable[[Header, Mapping[str, Any]], Identity | None]
@@ -52,12 +57,20 @@ class Family:
         recognise: From a header and hyper-parameters stated by the user; None if the file is not of the family.
         build: The network of a spec, on the current default device.
         key_map: Published keys to the network's, of a spec.
+        layouts: Key maps of the other layouts that the family was published in, by name.
+        ignored: Beginnings of published keys that the network does not use.
     """
 
     name: str
     recognise: Recognise
     build: Callable[[Any], nn.Module]
     key_map: Callable[[Any], KeyMap]
+    layouts: Mapping[str, Callable[[Any], KeyMap]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+    def key_map_of(self, identity: Identity) -> KeyMap:
+        """The key map of an identified checkpoint, in its own layout."""
+        return self.layouts.get(identity.layout, self.key_map)(identity.spec)
 
 
 @cache

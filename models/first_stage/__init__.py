@@ -1,0 +1,1 @@
+"""First stages of latent diffusion: pictures to latents or tokens and back (KL, VQ and Gumbel autoencoders)."""

@@ -1,0 +1,64 @@
+"""Hyper-parameters of any family: typed values by name, told by shapes, stated by users, or as published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+from ..errors import GlidewireError
+
+Spec = TypeVar("Spec")
+HINT = "State the model's own value as a hyper-parameter beside the file."
+
+
+def typed(spec: type, values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """`values` with lists as tuples, each checked against the type of its field's default.
+
+    Raises:
+        GlidewireError: An unknown name or another type, naming `where`.
+    """
+    defaults = {field.name: field.default for field in fields(spec)}
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in defaults:
+            raise GlidewireError(f"{where} has an unknown field {name!r}", expected=sorted(defaults))
+        kind = type(defaults[name])
+        if kind is tuple and isinstance(value, list | tuple):
+            value = tuple(value)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise GlidewireError(f"{where}: {name} has the wrong type", expected=kind.__name__, got=repr(value))
+        checked[name] = value
+    return checked
+
+
+def combined(published: Spec, told: Mapping[str, Any], stated: Mapping[str, Any], *, where: str) -> Spec:
+    """The published spec with what is stated, then what the shapes tell.
+
+    Raises:
+        GlidewireError: What is stated contradicts what the shapes tell.
+    """
+    for name, value in told.items():
+        if stated.get(name, value) != value:
+            raise GlidewireError(
+                f"{where} contradicts the stated {name}", expected=f"{value}, from its tensors", got=stated[name]
+            )
+    return replace(published, **{**stated, **told})  # pyrefly: ignore
+
+
+def nearest(table: Mapping[str, Spec], told: Mapping[str, Any]) -> tuple[str | None, Spec | None]:
+    """The first published spec, with its name, that agrees with everything that the shapes tell."""
+    for name, spec in table.items():
+        if all(getattr(spec, field) == value for field, value in told.items()):
+            return name, spec
+    return None, None
+
+
+def require(holds: bool, spec: object, name: str, expected: object) -> None:
+    """Raise a GlidewireError that names a field of a spec unless `holds`."""
+    if not holds:
+        raise GlidewireError(
+            f"{type(spec).__name__}: {name} does not fit", expected=expected, got=getattr(spec, name), hint=HINT
+        )
