@@ -20,12 +20,12 @@ class ToyNetwork(nn.Module):
         self.prepared = 0
         self.digests = 0
         self.batches: list[int] = []
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.first = nn.Conv2d(2, 8, 3, padding=1)
-            self.bias = nn.Linear(3, 8)
-            self.last = nn.Conv2d(8, 4 if learned_variance else 2, 3, padding=1)
-        self.requires_grad_(False)
+        self.first = nn.Conv2d(2, 8, 3, padding=1)
+        self.bias = nn.Linear(3, 8)
+        self.last = nn.Conv2d(8, 4 if learned_variance else 2, 3, padding=1)
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in self.requires_grad_(False).parameters():
+            parameter.normal_(0, 0.2, generator=generator)
 
     def digest(self) -> str:
         self.digests += 1

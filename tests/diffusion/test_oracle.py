@@ -158,13 +158,13 @@ def small_mixture() -> GaussianMixture:
     means = torch.tensor([[[-1.0, 0.0]], [[1.0, 0.5]]], dtype=torch.float64)
     covariances = torch.eye(2, dtype=torch.float64).expand(2, 1, 2, 2) * 0.05
     ones = torch.ones(2, 1, dtype=torch.float64)
-    return GaussianMixture(means, covariances, ones, torch.full((2,), 0.5).double(), schedules.linear(200))
+    return GaussianMixture(means, covariances, ones, torch.full((2,), 0.5).double(), schedules.linear(100))
 
 
 def test_ancestral_sampling_draws_from_the_mixture() -> None:
 
     mixture = small_mixture()
-    noise = SeededNoise(tuple([3] * 400))
+    noise = SeededNoise(tuple([3] * 250))
     x_0 = samplers.sample(mixture.leaf(1), mixture.schedule, noise.draw((2,)), solvers.ancestral(False), noise)
     assert torch.allclose(x_0.double().mean(0), mixture.means[1, 0], atol=0.04)
     assert torch.allclose(x_0.double().var(0), torch.full((2,), 0.05).double(), atol=0.015)
