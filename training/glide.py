@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,11 +21,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..diffusion import losses, schedules
 from ..errors import GlidewireError
+from ..models.glide import checkpoint
 from ..models.glide.network import GlideTextToImage
 from ..models.glide.spec import GlideSpec
 from ..models.glide.tokenizer import GlideTokenizer
+from . import evaluate
 from .pool import Pool, open_pool
-from .scenes import caption, sample_scene
+from .scenes import caption, held_out_prompts, sample_scene
+from .sheets import save_sheet
 
 # Most of the arithmetic is at 16 pixels and below: 3.5 M parameters at 0.17 GMAC a picture.
 MINI = GlideSpec(
@@ -49,9 +52,8 @@ class Recipe:
 
     Attributes:
         minutes: Time to train for; schedules are functions of the share of it that has passed.
-        stages: (share of the time, side in pixels): coarse pictures first teach what words mean four times
-            faster, as in progressive growing (Karras et al. 2018).
-        batch_size: Pictures a step.
+        stages: (share of the time, side in pixels, pictures a step): coarse pictures first teach what words
+            mean three times faster, as in progressive growing (Karras et al. 2018).
         learning_rate: Of AdamW, constant until `decay_from` of the time, then a cosine down to 2 %.
         empty_captions: Share of captions replaced by nothing, for classifier-free guidance (Ho & Salimans 2022).
         snr_limit: Weight of an item's eps error is min(SNR, limit) / SNR (Hang et al. 2023); 0 turns it off.
@@ -61,8 +63,7 @@ class Recipe:
     """
 
     minutes: float = 100.0
-    stages: tuple[tuple[float, int], ...] = ((0.35, 16), (0.65, 32))
-    batch_size: int = 64
+    stages: tuple[tuple[float, int, int], ...] = ((0.35, 16, 128), (0.65, 32, 64))
     learning_rate: float = 1e-3
     warm_up_steps: int = 200
     decay_from: float = 0.55
@@ -72,14 +73,14 @@ class Recipe:
     pool_size: int = 120_000
     seed: int = 0
 
-    def side(self, progress: float) -> int:
-        """Side of the pictures, in pixels, when `progress` (0 to 1) of the time has passed."""
+    def stage(self, progress: float) -> tuple[int, int]:
+        """Side in pixels and pictures a step, when `progress` (0 to 1) of the time has passed."""
         passed = 0.0
-        for share, side in self.stages:
+        for share, side, batch_size in self.stages:
             passed += share
             if progress < passed:
-                return side
-        return self.stages[-1][1]
+                return side, batch_size
+        return self.stages[-1][1:]
 
     def rate(self, step: int, progress: float) -> float:
         """Learning rate at a step."""
@@ -97,12 +98,13 @@ class Batch:
     mask: Tensor
 
 
-def draw_batch(pool: Pool, tokenizer: GlideTokenizer, recipe: Recipe, step: int, side: int) -> Batch:
-    """The batch of a step: a function of the recipe's seed and the step alone."""
+def draw_batch(pool: Pool, tokenizer: GlideTokenizer, recipe: Recipe, step: int, progress: float) -> Batch:
+    """The batch of a step: a function of the recipe's seed, the step and the stage alone."""
+    side, size = recipe.stage(progress)
     rng = np.random.default_rng((recipe.seed, step, 1))
-    chosen = rng.integers(len(pool), size=recipe.batch_size)
-    phrasings = rng.integers(2**31, size=recipe.batch_size)
-    empty = rng.random(recipe.batch_size) < recipe.empty_captions
+    chosen = rng.integers(len(pool), size=size)
+    phrasings = rng.integers(2**31, size=size)
+    empty = rng.random(size) < recipe.empty_captions
     texts = ["" if empty[i] else caption(pool.scenes[index], int(phrasings[i])).text for i, index in enumerate(chosen)]
     tokens, mask = tokenizer.encode_batch(texts, MINI.text_context)
     pictures = torch.from_numpy(pool.pictures[np.sort(chosen)][np.argsort(np.argsort(chosen))])
@@ -160,7 +162,7 @@ class Run:
         model = GlideTextToImage(spec).initialise(recipe.seed).to(device)
         ema = GlideTextToImage(spec).to(device).requires_grad_(False)
         ema.load_state_dict(model.state_dict())
-        optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+        optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, betas=(0.9, 0.99), fused=True)
         run = cls(recipe, folder, device, tokenizer, model, ema, optimizer)
         if run.state_path.is_file():
             state = torch.load(run.state_path, map_location=device, weights_only=True)
@@ -193,10 +195,23 @@ class Run:
         torch.save(state, unfinished)
         unfinished.replace(self.state_path)
 
+    def draw_sheet(self) -> None:
+        """Draw twelve held-out prompts, two pictures each, under the averaged weights, as `sheet-STEP.png`."""
+        texts = [prompt.text for prompt in held_out_prompts(12) for _ in range(2)]
+        sampling, side = evaluate.Sampling("20", "ddim", batch=24), self.recipe.stage(self.progress)[0]
+        self.ema.eval()
+        pictures = evaluate.draw(self.ema, self.tokenizer, texts, range(24), 3.0, sampling, side=side)
+        save_sheet(self.folder / f"sheet-{self.step:06d}.png", pictures, columns=8, enlarge=128 // side)
+
+    def publish(self, path: Path) -> None:
+        """Write the averaged weights in GLIDE's published layout, with spec and vocabulary, as float16."""
+        metadata = {"glidewire.steps": str(self.step), "glidewire.recipe": json.dumps(asdict(self.recipe))}
+        checkpoint.save(self.ema, path, merges=self.tokenizer, dtype=torch.float16, metadata=metadata)
+
     def take_step(self, pool: Pool, schedule: schedules.NoiseSchedule) -> dict[str, float]:
         """One update of the weights and of their moving average; returns what to log."""
-        started, side = time.monotonic(), self.recipe.side(self.progress)
-        batch = draw_batch(pool, self.tokenizer, self.recipe, self.step, side)
+        started = time.monotonic()
+        batch = draw_batch(pool, self.tokenizer, self.recipe, self.step, self.progress)
         batch = Batch(*(value.to(self.device) for value in (batch.pictures, batch.tokens, batch.mask)))
         loss = loss_of(self.model, batch, schedule, self.recipe, self.step)
         loss["total"].backward()
@@ -216,7 +231,12 @@ class Run:
         torch._foreach_lerp_(ours, theirs, 1 - decay)
         self.step += 1
         self.seconds += time.monotonic() - started
-        return {"side": side, "norm": float(norm), "rate": rate, **{k: float(v.detach()) for k, v in loss.items()}}
+        return {
+            "pictures": len(batch.pictures),
+            "norm": float(norm),
+            "rate": rate,
+            **{k: float(v.detach()) for k, v in loss.items()},
+        }
 
 
 def caption_tokenizer() -> GlideTokenizer:
@@ -233,39 +253,43 @@ def _fast_attention(device: torch.device) -> Iterator[None]:
 
 
 def train(run: Run, pool: Pool, *, save_every: float = 300.0, log_every: int = 50) -> None:
-    """Train until the recipe's time has passed, saving the state and logging losses to `log.jsonl` on the way."""
+    """Train until the recipe's time has passed, saving state and sample sheets and logging losses on the way."""
     schedule, saved = schedules.squared_cosine(), time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[loss]}"))
     sums: dict[str, float] = {}
+    counted = 0
     with Progress(*columns) as bar, _fast_attention(run.device), (run.folder / "log.jsonl").open("a") as log:
         task = bar.add_task("Training", total=1.0, loss="")
         while run.progress < 1.0:
             for name, value in run.take_step(pool, schedule).items():
                 sums[name] = sums.get(name, 0.0) + value
+            counted += 1
             if run.step % log_every == 0:
-                means = {name: round(value / log_every, 6) for name, value in sums.items()}
+                means = {name: round(value / counted, 6) for name, value in sums.items()}
                 log.write(json.dumps({"step": run.step, "seconds": round(run.seconds, 1), **means}) + "\n")
                 log.flush()
                 bar.update(task, completed=run.progress, loss=f"step {run.step}  mse {means.get('mse', 0):.4f}")
-                sums = {}
+                sums, counted = {}, 0
             if time.monotonic() - saved > save_every:
                 run.save()
+                run.draw_sheet()
                 saved = time.monotonic()
     run.save()
+    run.draw_sheet()
+    run.publish(run.folder / "mini-glide-base.safetensors")
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the run: state, log, sheets, weights.")],
     minutes: Annotated[float, typer.Option(help="Time to train for.")] = Recipe.minutes,
     pool: Annotated[int, typer.Option(help="Number of training scenes.")] = Recipe.pool_size,
-    batch: Annotated[int, typer.Option(help="Pictures a step.")] = Recipe.batch_size,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Of weights, batches, captions and noise.")] = 0,
 ) -> None:
     """Train mini GLIDE, or go on with the run in OUT."""
     torch.set_num_threads(threads)
-    recipe = Recipe(minutes=minutes, pool_size=pool, batch_size=batch, seed=seed)
+    recipe = Recipe(minutes=minutes, pool_size=pool, seed=seed)
     scenes = open_pool(out / "pool", recipe.pool_size, MINI.image_size, workers=threads)
     train(Run.start(recipe, out, torch.device(device)), scenes)
 

@@ -1,0 +1,195 @@
+"""The judge's table: how often a model shows every attribute of held-out prompts, at each guidance scale."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from ..diffusion import guidance, samplers, schedules, solvers
+from ..diffusion.denoiser import Leaf
+from ..diffusion.noise import SeededNoise
+from ..models.glide.model import GlideModel, load_model
+from ..models.glide.network import GlideTextToImage
+from ..models.glide.tokenizer import GlideTokenizer
+from .judge import judge, score
+from .scenes import Caption, held_out_prompts
+from .sheets import save_sheet
+
+ATTRIBUTES = ("objects", "shape", "colour", "size", "relation", "ground")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are drawn.
+
+    Attributes:
+        spacing: Kept steps of the schedule, as `schedules.respace` reads them.
+        solver: "ancestral" or "ddim".
+        batch: Pictures at a time.
+    """
+
+    spacing: str = "50"
+    solver: str = "ancestral"
+    batch: int = 50
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures at one guidance scale: the share of pictures with everything right, and per attribute where stated."""
+
+    scale: float
+    pictures: int
+    everything: float
+    attributes: dict[str, float]
+    one_solid: float
+    two_solids: float
+
+
+@torch.no_grad()
+def draw(
+    network: GlideTextToImage,
+    tokenizer: GlideTokenizer,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    scale: float,
+    sampling: Sampling,
+    *,
+    side: int | None = None,
+) -> NDArray[np.uint8]:
+    """One picture for each prompt and seed.
+
+    Args:
+        network: In evaluation mode.
+        tokenizer: Its own.
+        prompts: Captions.
+        seeds: As many; picture i depends on prompts[i], seeds[i] and i alone.
+        scale: Of classifier-free guidance; 1 is unguided.
+        sampling: Steps and solver.
+        side: Of the pictures, in pixels; by default the network's own.
+
+    Returns:
+        uint8 [count side side 3].
+    """
+    device = next(network.parameters()).device
+    schedule = schedules.respace(schedules.SCHEDULES[network.spec.schedule](), sampling.spacing)
+    solver = solvers.ddim() if sampling.solver == "ddim" else solvers.ancestral()
+    side, context = side or network.spec.image_size, network.spec.text_context
+    empty = network.encode_text(*(part.to(device) for part in tokenizer.encode_batch([""], context)))
+    pictures = []
+    for first in range(0, len(prompts), sampling.batch):
+        texts = prompts[first : first + sampling.batch]
+        noise = SeededNoise(tuple(seeds[first : first + sampling.batch]), first_item=first)
+        text = network.encode_text(*(part.to(device) for part in tokenizer.encode_batch(texts, context)))
+        denoiser = guidance.classifier_free(Leaf(network, text), Leaf(network, empty), scale)
+        x_T = noise.draw((3, side, side)).to(device)
+        x_0 = samplers.sample(denoiser, schedule, x_T, solver, noise)
+        pixels = ((x_0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        pictures.append(pixels.permute(0, 2, 3, 1).cpu().numpy())
+    return np.concatenate(pictures)
+
+
+def figures(pictures: NDArray[np.uint8], captions: Sequence[Caption], scale: float) -> Row:
+    """The judge's figures for pictures [count height width 3] that should each show its caption."""
+    right, stated, whole = Counter[str](), Counter[str](), []
+    for picture, caption in zip(pictures, captions, strict=True):
+        scores = score(judge(picture), caption.statement)
+        stated.update(scores.keys())
+        right.update(name for name, holds in scores.items() if holds)
+        whole.append((len(caption.statement.objects), all(scores.values())))
+
+    def share(*solids: int) -> float:
+        chosen = [holds for count, holds in whole if count in solids]
+        return sum(chosen) / max(1, len(chosen))
+
+    attributes = {name: right[name] / stated[name] for name in ATTRIBUTES if stated[name]}
+    return Row(scale, len(pictures), share(1, 2), attributes, share(1), share(2))
+
+
+def evaluate(
+    network: GlideTextToImage,
+    tokenizer: GlideTokenizer,
+    *,
+    prompts: int,
+    images: int,
+    scales: Sequence[float],
+    sampling: Sampling,
+    sheet: Path | None = None,
+) -> list[Row]:
+    """Judge `images` pictures of each of `prompts` held-out prompts, at each guidance scale with the same noise.
+
+    Args:
+        network: In evaluation mode.
+        tokenizer: Its own.
+        prompts: Number of held-out prompts.
+        images: Pictures of each; their seeds are 0 ... images - 1.
+        scales: Guidance scales; 1 is unguided.
+        sampling: Steps and solver.
+        sheet: Where to write the first pictures of every scale as contact sheets, if anywhere.
+    """
+    captions = [caption for caption in held_out_prompts(prompts) for _ in range(images)]
+    seeds = [seed for _ in range(prompts) for seed in range(images)]
+    rows = []
+    for scale in track(scales, description="Judging"):
+        pictures = draw(network, tokenizer, [caption.text for caption in captions], seeds, scale, sampling)
+        rows.append(figures(pictures, captions, scale))
+        if sheet is not None:
+            save_sheet(sheet.with_name(f"{sheet.stem}-scale-{scale:g}.png"), pictures[:96], columns=12)
+    return rows
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The rows as a table for a terminal."""
+    names = [name for name in ATTRIBUTES if any(name in row.attributes for row in rows)]
+    shown = Table("guidance", "everything", "one solid", "two solids", *names, title="Right, in %")
+    for row in rows:
+        values = [row.everything, row.one_solid, row.two_solids, *(row.attributes.get(name, 0.0) for name in names)]
+        label = "unguided" if row.scale == 1 else f"{row.scale:g}"
+        shown.add_row(label, *(f"{100 * value:.1f}" for value in values))
+    return shown
+
+
+def main(
+    weights: Annotated[Path, typer.Argument(help="A GLIDE checkpoint trained on the scene world.")],
+    prompts: Annotated[int, typer.Option(help="Number of held-out prompts.")] = 200,
+    images: Annotated[int, typer.Option(help="Pictures of each prompt.")] = 4,
+    scales: Annotated[str, typer.Option(help="Guidance scales; 1 is unguided.")] = "1,2,3,4,6",
+    spacing: Annotated[str, typer.Option(help="Kept steps of the schedule.")] = Sampling.spacing,
+    solver: Annotated[str, typer.Option(help="ancestral or ddim.")] = Sampling.solver,
+    out: Annotated[Path | None, typer.Option(help="Folder for the figures as JSON and contact sheets.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Judge a model's pictures of held-out prompts."""
+    model: GlideModel = load_model(weights, device=device)
+    chosen = [float(scale) for scale in scales.split(",")]
+    sampling = Sampling(spacing, solver)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    rows = evaluate(
+        model.network,
+        model.tokenizer,
+        prompts=prompts,
+        images=images,
+        scales=chosen,
+        sampling=sampling,
+        sheet=out / "samples.png" if out else None,
+    )
+    Console().print(table(rows))
+    if out is not None:
+        found = {"weights": model.digest(), "sampling": asdict(sampling), "prompts": prompts, "images": images}
+        (out / "figures.json").write_text(json.dumps({**found, "rows": [asdict(row) for row in rows]}, indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)
