@@ -37,7 +37,9 @@ class Problem:
     others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        place = f"node {self.node} ({self.title})" if self.node else "workflow"
+        place = f"node {self.node}" if self.node else "workflow"
+        if self.node and self.title:
+            place += f" ({self.title})"
         if self.input:
             place += f", input {self.input}"
         text = f"{place}: {self.message}"

@@ -66,7 +66,7 @@ def embed(image: Image.Image, path: Path, texts: Mapping[str, str], *, strip: bo
         strip: Write no text at all.
 
     Raises:
-        GlidewireError: another ending, or the file cannot be written.
+        GlidewireError: another ending, pixels that the format does not have, or the file cannot be written.
     """
     bare = image.copy()
     bare.info = {}
@@ -83,7 +83,14 @@ def embed(image: Image.Image, path: Path, texts: Mapping[str, str], *, strip: bo
     else:
         raise GlidewireError("a picture cannot be written in this format", expected=".png or .webp", got=str(path))
     with replacing(path) as temporary:
-        bare.save(temporary, **options)
+        try:
+            bare.save(temporary, **options)
+        except OSError as problem:
+            if problem.errno is not None:
+                raise
+            raise GlidewireError(  # Pillow's way to say that the format has no such pixels
+                f"a picture of mode {bare.mode} cannot be written", expected="RGB, RGBA or L", got=str(problem)
+            ) from None
 
 
 def _png_texts(image: PngImagePlugin.PngImageFile) -> dict[str, str]:
