@@ -1,0 +1,136 @@
+"""How the sampler nodes meet the runtime: starts made of seeds, progress with previews, stored segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..diffusion import samplers
+from ..diffusion.denoiser import Combination, Denoiser
+from ..diffusion.noise import SeededNoise
+from ..diffusion.samplers import StepRecord
+from ..diffusion.schedules import NoiseSchedule
+from ..diffusion.solvers import Solver
+from ..errors import GlidewireError
+from ..graph_runtime.context import Context, Memo
+from .pictures import to_pillow
+from .sockets import CLEAN, PIXELS, Sample, Start
+
+_PREVIEW_SIDE = 256
+
+
+def space_of(denoiser: Denoiser) -> tuple[int, str]:
+    """Channels and space of what a guidance expression denoises, as its first network tells."""
+    while isinstance(denoiser, Combination):
+        denoiser = next(iter(denoiser.inputs.values()))
+    network = denoiser.network
+    return getattr(network, "channels", 3), getattr(network, "space", PIXELS)
+
+
+def noise_start(
+    denoiser: Denoiser, size: tuple[int, int, int], seed: int, first_item: int, temperature: float
+) -> Start:
+    """x_T = temperature · N(0, I) for (batch, height, width) in the space of a denoiser."""
+    batch, height, width = size
+    channels, space = space_of(denoiser)
+    seeds = (seed,) * batch
+    drawn = SeededNoise(seeds, first_item).draw((channels, height, width), purpose="x_T")
+    return Start(drawn * temperature, space, seeds, first_item)
+
+
+def noised_start(sample: Sample, schedule: NoiseSchedule, strength: float, seed: int, first_item: int) -> Start:
+    """x_t of SDEdit, and how much of the schedule is left to walk."""
+    seeds = (seed,) * sample.tensor.shape[0]
+    x_t, index = samplers.sdedit_start(sample.tensor, schedule, strength, SeededNoise(seeds, first_item))
+    timestep = schedule.timesteps[len(schedule) - 1 - index] if index < len(schedule) else CLEAN
+    return Start(x_t, sample.space, seeds, first_item, timestep)
+
+
+def start_index(start: Start, schedule: NoiseSchedule) -> int:
+    """How many steps of a schedule lie before the timestep of a start.
+
+    Raises:
+        GlidewireError: the schedule does not visit that timestep.
+    """
+    if start.timestep is None:
+        return 0
+    if start.timestep == CLEAN:
+        return len(schedule)
+    if start.timestep not in schedule.timesteps:
+        nearest = sorted(schedule.timesteps, key=lambda timestep: abs(timestep - (start.timestep or 0)))[:3]
+        raise GlidewireError(
+            f"the start lies at timestep {start.timestep}, which the sampler's schedule does not visit",
+            expected=f"one of its {len(schedule)} timesteps, the nearest being {sorted(nearest)}",
+            got=start.timestep,
+            hint="Wire the same schedule into the start and the sampler.",
+        )
+    return len(schedule) - 1 - schedule.timesteps.index(start.timestep)
+
+
+@torch.no_grad()
+def inverted_start(denoiser: Denoiser, schedule: NoiseSchedule, sample: Sample, seed: int, context: Context) -> Start:
+    """x_T of DDIM inversion."""
+    _same_space(denoiser, sample.space)
+    x_0 = sample.tensor.to(context.policy.torch_device)
+    x_T = samplers.invert(denoiser, schedule, x_0, on_step=_reporter(context))
+    return Start(x_T.cpu(), sample.space, (seed,) * x_T.shape[0], 0)
+
+
+@torch.no_grad()
+def run(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, solver: Solver, context: Context) -> Sample:
+    """Walk the schedule from a start, reporting each step and storing segments in the context's memo."""
+    _same_space(denoiser, start.space)
+    x_0 = samplers.sample(
+        denoiser,
+        schedule,
+        start.tensor.to(context.policy.torch_device),
+        solver,
+        SeededNoise(start.seeds, start.first_item),
+        start_index=start_index(start, schedule),
+        on_step=_reporter(context),
+        trajectory=_Segments(context.memo),
+    )
+    return Sample(x_0.cpu(), start.space)
+
+
+def _same_space(denoiser: Denoiser, space: str) -> None:
+    _, expected = space_of(denoiser)
+    if space != expected:
+        raise GlidewireError(
+            "the sample lives in another space than the denoiser",
+            expected=expected,
+            got=space,
+            hint="Encode it with the denoiser's own autoencoder.",
+        )
+
+
+@dataclass(frozen=True)
+class _Segments:
+    """The runtime's memo as the trajectory store that samplers know."""
+
+    memo: Memo
+
+    def load(self, key: str) -> Mapping[str, Tensor] | None:
+        return self.memo.recall(key)
+
+    def store(self, key: str, state: Mapping[str, Tensor], cost_seconds: float) -> None:
+        self.memo.store(key, state, cost_seconds)
+
+
+def _reporter(context: Context) -> samplers.OnStep:
+    def report(record: StepRecord) -> None:
+        context.progress(record.index + 1, record.total, preview=lambda: _preview(record.x_0))
+
+    context.check_cancelled()
+    return report
+
+
+def _preview(x_0: Tensor) -> Image.Image:
+    """The first picture of a batch, as its first three channels in [-1, 1] show it."""
+    picture = to_pillow(x_0[:1, :3].float().add(1).div(2).movedim(1, -1))[0]
+    scale = max(1, _PREVIEW_SIDE // max(picture.size))
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)

@@ -1,0 +1,170 @@
+"""Plain values as nodes, lists of them, and the switch: what steers a workflow rather than computes in it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from ..errors import GlidewireError
+from ..graph_runtime.context import Context
+from ..graph_runtime.declaration import INJECTED, node
+from ..graph_runtime.sockets import Socket
+from ..graph_runtime.widgets import Number, Seed, Text, Wired
+
+T = TypeVar("T")
+
+
+@node(category="values", by_value=True)
+def text(value: Annotated[str, Text(multiline=True)] = "") -> str:
+    """A text that several nodes can share.
+
+    Args:
+        value: The text.
+
+    Returns: The same text.
+
+    Source: none (utility).
+    """
+    return value
+
+
+@node(category="values", by_value=True)
+def integer(value: Annotated[int, Number(min=-(2**53), max=2**53)] = 0) -> int:
+    """A whole number that several nodes can share.
+
+    Args:
+        value: The number.
+
+    Returns: The same number.
+
+    Source: none (utility).
+    """
+    return value
+
+
+@node(category="values", by_value=True)
+def number(value: Annotated[float, Number(min=-1e12, max=1e12, step=0.01)] = 0.0) -> float:
+    """A real number that several nodes can share.
+
+    Args:
+        value: The number.
+
+    Returns: The same number.
+
+    Source: none (utility).
+    """
+    return value
+
+
+@node(category="values", by_value=True)
+def seed(value: Annotated[int, Seed()] = 0) -> int:
+    """A seed that several nodes can share.
+
+    Args:
+        value: The seed, 0 to 2^53 - 1.
+
+    Returns: The same seed.
+
+    Source: none (utility).
+    """
+    return value
+
+
+@node(category="values", by_value=True)
+def text_list(lines: Annotated[str, Text(multiline=True)] = "") -> list[str]:
+    """One text per line: what it is wired to runs once for each.
+
+    Args:
+        lines: The texts, one per line; empty lines are left out.
+
+    Returns: The list of texts.
+
+    Raises: GlidewireError where no line holds a text.
+
+    Source: none (utility).
+    """
+    found = [line.strip() for line in lines.splitlines() if line.strip()]
+    if not found:
+        raise GlidewireError(
+            "the list of texts is empty", expected="at least one line that is not blank", got=repr(lines)
+        )
+    return found
+
+
+@node(category="values", by_value=True)
+def seed_list(first: Annotated[int, Seed()] = 0, count: Annotated[int, Number(min=1, max=4096)] = 4) -> list[int]:
+    """`count` seeds counting up from `first`: what it is wired to runs once for each.
+
+    Args:
+        first: The first seed.
+        count: How many.
+
+    Returns: The list of seeds.
+
+    Source: none (utility).
+    """
+    return [first + index for index in range(count)]
+
+
+@node(category="values")
+def pick(
+    items: list[Socket[T, "...shape"]], index: Annotated[int, Number(min=0, max=100_000)] = 0
+) -> Socket[T, "...shape"]:
+    """Take one item of a list.
+
+    Args:
+        items: The list, of anything.
+        index: Which item, counted from 0.
+
+    Returns: That item.
+
+    Raises: GlidewireError where the list is shorter.
+
+    Source: none (utility).
+    """
+    if index >= len(items):
+        raise GlidewireError(f"item {index} of a list of {len(items)}", expected=f"0 to {len(items) - 1}", got=index)
+    return items[index]
+
+
+def _branch(condition: bool, **_: Any) -> list[str]:
+    return ["on_true"] if condition else ["on_false"]
+
+
+@node(category="values", lazy=_branch, lazy_inputs=["on_true", "on_false"])
+def switch(
+    condition: bool = True,
+    on_true: Socket[T, "...shape"] | None = None,
+    on_false: Socket[T, "...shape"] | None = None,
+) -> Socket[T, "...shape"]:
+    """Pass one of two inputs on; the other one is not computed.
+
+    Args:
+        condition: Which.
+        on_true: Passed on if the condition holds.
+        on_false: Passed on if it does not.
+
+    Returns: The chosen input.
+
+    Raises: GlidewireError where the chosen input is not wired.
+
+    Source: none (utility).
+    """
+    chosen = on_true if condition else on_false
+    if chosen is None:
+        name = "on_true" if condition else "on_false"
+        raise GlidewireError(
+            f"the switch chose {name}, which is not wired", expected=f"a wire into {name}", got="nothing"
+        )
+    return chosen
+
+
+@node(category="values", effect=True)
+def show_text(value: Annotated[str, Wired()], context: Context = INJECTED) -> None:
+    """Show a text on the node.
+
+    Args:
+        value: The text.
+
+    Source: none (utility).
+    """
+    context.show(text=[value])
