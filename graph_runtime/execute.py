@@ -169,9 +169,9 @@ class _Run:
             pass
         outputs = {node: self._live[node] for node in self._targets if self._live.get(node)}
         self._digests.update({node: digest_of(value) for node, value in outputs.items() if node not in self._digests})
-        self._record()
-        seconds = time.perf_counter() - begun
         ok = not (self._failures or self._skipped or cancelled)
+        self._record(ok)
+        seconds = time.perf_counter() - begun
         self._emit(events.Completed(run=self._name, ok=ok, seconds=seconds, digests=dict(self._digests)))
         failures = tuple(self._failures.values())
         return RunResult(ok, outputs, self._digests, failures, self._skipped, seconds, cancelled)
@@ -324,11 +324,11 @@ class _Run:
             found[entry.id] = known or ""
         return codec.digest(found)
 
-    def _record(self) -> None:
-        """Leave a record for the next `plan`."""
+    def _record(self, ok: bool) -> None:
+        """Leave a record for the next `plan`: of the nodes whose result was there in the end, or not needed."""
         name = workflow_id(self._keys.graph)
         spared = {node for node, found in self._demand.status.items() if found not in ("run", "effect")}
-        had = (self._had | spared).difference(self._failures, self._skipped)
+        had = self._keys.needed if ok else (self._had | spared).difference(self._failures, self._skipped)
         last = self._cache.last_run(name)
         self._cache.record_run(name, record_of(self._keys, self._caller.environment, had, self._seconds, last))
         if self._targets:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from .graph import Graph
@@ -22,7 +22,7 @@ def workflow_id(graph: Graph) -> str:
 def record_of(
     keys: Keys,
     environment: Mapping[str, str],
-    had: Collection[str],
+    had: Container[str],
     seconds: Mapping[str, float],
     last: Mapping[str, Any] | None,
 ) -> dict[str, Any]:

@@ -147,12 +147,17 @@ class Explainer:
         if was == became == "file":
             return f"the file of input {name} changed"
         if was == became == "wire":
-            source = self._made_by.get((before or "").rpartition(" ")[2], producer)
-            same = source == producer or self._last.get(producer or "", {}).get("key") is None
-            return "" if same else f"input {name} was wired to node {source}, now to node {producer}"
+            return self._wire_change(name, before or "", now or "", producer)
         if was == became == "value":
             return f"input {name} got another value from node {producer}"
         return f"input {name} changed: {self._shown(before, None)} → {self._shown(now, producer)}"
+
+    def _wire_change(self, name: str, before: str, now: str, producer: str | None) -> str:
+        (*_, slot, key), (*_, slot_now, _) = before.split(" "), now.split(" ")
+        if self._last.get(producer or "", {}).get("key") == key:
+            return "" if slot == slot_now else f"input {name} was wired to output {slot}, now to output {slot_now}"
+        source = self._made_by.get(key, producer)
+        return "" if source == producer else f"input {name} was wired to node {source}, now to node {producer}"
 
     def _environment_change(self) -> str:
         old, new = self._last_environment, self._environment

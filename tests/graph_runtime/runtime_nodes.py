@@ -176,6 +176,18 @@ def switch(
     return on_true if condition else on_false
 
 
+def _pick(which: str, **_: Any) -> list[str]:
+    if which not in ("first", "second"):
+        raise GlidewireError(f"there is no {which}", expected="first or second")
+    return [which]
+
+
+@node(category="test", lazy=_pick, lazy_inputs=["first", "second"])
+def picky(which: str = "first", first: float = 1.0, second: float = 2.0) -> float:
+    """One of two, if it is named rightly."""
+    return first if which == "first" else second
+
+
 @node(category="test", by_value=True)
 def positive(value: float = 1.0) -> bool:
     """Whether a number is above 0."""
@@ -228,7 +240,7 @@ def keep(value: Socket[T, "..."], name: Annotated[str, Text(cosmetic=True)] = ""
 
 NODES: list[NodeFunction[..., Any]] = [
     *(number, rounded, word, fill, add, step, anything, load, engine, drive, split, count, twice_each, product, total),
-    *(switch, positive, boom, walk, segmented, keep),
+    *(switch, picky, positive, boom, walk, segmented, keep),
 ]
 REGISTRY = Registry(entry.declaration for entry in NODES)
 
