@@ -166,6 +166,37 @@ def test_bypass_passes_the_same_slot_then_the_same_type(registry):
     assert graph.calls["4"].inputs == {}  # nothing of that type comes in
 
 
+@pytest.mark.parametrize(
+    ("slot", "kind", "passed"),
+    [
+        (0, "X", ["8", 0]),  # the same number
+        (1, "X", ["9", 0]),  # the same number, although the first input would fit as well
+        (2, "Y", ["7", 0]),  # the number is that of a widget, which comes last in the editor: the first of that type
+        (3, "Z", None),  # nothing fits
+        (4, "*", ["8", 0]),  # any of two types: the first that fits
+    ],
+)
+def test_bypass_follows_the_editors_order_of_inputs(slot, kind, passed):
+    mix = {"steps": ["INT"], "a": ["X"], "b": ["X"], "c": ["Y"]}
+    info = {
+        "Mix": {"input": {"required": mix}, "output": ["X", "X", "Y", "Z", "W,X"]},
+        "Source": {"input": {"required": {}}, "output": ["*"]},
+        "Sink": {"input": {"required": {"it": [kind]}}, "output": []},
+    }
+    inputs = [("a", "X", 1), ("b", "X", 2), ("c", "Y", 3)]
+    bypassed = node(1, "Mix", [5], inputs, info["Mix"]["output"], mode=4)
+    links = [[1, 8, 0, 1, 0, "X"], [2, 9, 0, 1, 1, "X"], [3, 7, 0, 1, 2, "Y"], [4, 1, slot, 2, 0, kind]]
+    sources = [node(id_, "Source", outputs=["*"]) for id_ in (7, 8, 9)]
+    made = saved.to_api(document(*sources, bypassed, node(2, "Sink", [], [("it", kind, 4)]), links=links), info)
+    assert made["2"]["inputs"] == ({} if passed is None else {"it": passed})
+
+
+def test_native_reroutes_on_links_change_nothing(registry):
+    extra = {"linkExtensions": [{"id": 1, "parentId": 3}], "reroutes": [{"id": 3, "pos": [0, 0], "linkIds": [1]}]}
+    graph = formats.read(document(DIG, turn(2, 1), links=[[1, 1, 0, 2, 0, CLAY]], extra=extra), registry)
+    assert graph.calls["2"].inputs["clay"] == Wire("1", 0)
+
+
 def test_a_muted_node_takes_its_wires_with_it(registry):
     links = [[1, 1, 0, 2, 0, CLAY], [2, 2, 0, 3, 0, CLAY]]
     graph = formats.read(document(DIG, turn(2, 1, mode=2), show(3, 2), links=links), registry)
