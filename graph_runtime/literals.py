@@ -140,7 +140,7 @@ def _refuse_text(entry: InputDeclaration, value: str, folders: Folders) -> Refus
             folders.find(entry.widget.folder, value)
         except GlidewireError as error:
             return Refusal("missing_file", error.message, str(error.expected), shown(value), error.hint)
-        except (OSError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             return Refusal("missing_file", f"the file cannot be looked up: {error}", "the name of a file", shown(value))
     return None
 

@@ -122,7 +122,7 @@ def concatenate_images(
 
     Args:
         first, second: "batch height width 3", of one size.
-        third, fourth: More of the same size, if wired.
+        third, fourth: More, "batch height width 3" of the same size, if wired.
 
     Returns: One batch, "all height width 3", in the order of the inputs.
 

@@ -424,6 +424,19 @@ def test_files_that_are_missing_or_cannot_be_read(checked, folders, tmp_path):
     assert {problem.kind for problem in report.problems} == {"missing_file", "bad_file", "missing_input"}
 
 
+def test_files_that_cannot_even_be_looked_up(checked, tmp_path):
+    (tmp_path / "loop.json").symlink_to(tmp_path / "loop.json")
+    report = checked(
+        n1=("load_encoder", {"checkpoint": "loop.json"}),
+        n2=("load_encoder", {"checkpoint": "x" * 5000}),
+        k1=("keep", {"value": "n1.0"}),
+    )
+    assert [(problem.node, problem.kind, problem.input) for problem in report.problems] == [
+        ("n1", "missing_file", "checkpoint"),
+        ("n2", "missing_file", "checkpoint"),
+    ]
+
+
 def test_a_default_file_that_is_missing(folders):
     report = check(graph(n1=("load_prior", {}), k1=("keep", {"value": "n1.0"})), REGISTRY, Folders())
     assert problems(report) == [
