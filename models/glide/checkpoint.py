@@ -15,8 +15,9 @@ from ..checkpoint import save_published
 from ..header import Header
 from ..key_map import Entry, KeyMap, renamed
 from ..registry import Family, Identity
+from .inference import infer_spec, stated_values
 from .network import GlideTextToImage
-from .spec import GlideSpec, infer_spec, stated_values
+from .spec import GlideSpec
 from .tokenizer import GlideTokenizer
 
 SPEC, MERGES = "glidewire.spec", "glidewire.merges"
