@@ -24,7 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 INJECTED: Context = cast(Context, None)
-"""The default of a node's `context` parameter: whoever runs the node puts the real one in."""
+"""The default of a node's `context` parameter, which comes last: whoever runs the node puts the real one in."""
 
 REQUIRED: Any = inspect.Parameter.empty
 """The default of an input that has none."""
@@ -143,9 +143,13 @@ class NodeFunction(Generic[P, R]):
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the function, or record the call where a workflow is being written."""
+        """Run the function (in a context of its own unless given one), or record the call in a workflow."""
         recorder = RECORDER.get()
-        return self.function(*args, **kwargs) if recorder is None else recorder(self.declaration, args, kwargs)
+        if recorder is not None:
+            return recorder(self.declaration, args, kwargs)
+        if self.declaration.takes_context:
+            kwargs.setdefault("context", Context())
+        return self.function(*args, **kwargs)
 
 
 def node(

@@ -80,7 +80,7 @@ class Folders:
             GlidewireError: the name leads outside the output folder.
         """
         root = self.output.resolve()
-        target = (root / name).resolve()
+        target = (root / name.replace("\0", "")).resolve()
         if "\0" in name or not target.is_relative_to(root) or target == root:
             raise GlidewireError(
                 f"{name!r} leads outside the output folder", expected=f"a name inside {root}", got=name

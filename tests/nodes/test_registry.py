@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.util
 import inspect
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -32,20 +30,6 @@ HOW = f"if that is meant, record it: {RECORDING}=1 python -m pytest tests/nodes/
 
 REGISTRY = collect("glidewire.nodes")
 every_node = pytest.mark.parametrize("declaration", [pytest.param(entry, id=entry.name) for entry in REGISTRY])
-
-
-@pytest.fixture(scope="session")
-def examples() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("node_examples", HERE / "examples.py")
-    assert spec is not None and spec.loader is not None
-    module = sys.modules["node_examples"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def materials(examples, tmp_path_factory) -> Any:
-    return examples.Materials(tmp_path_factory.mktemp("examples"))
 
 
 # Declarations
