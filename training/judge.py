@@ -163,47 +163,54 @@ def _silhouette(region: NDArray[np.bool_], contrast: Array, inner: NDArray[np.bo
 
 
 def shape_features(silhouette: NDArray[np.bool_], lightness: Array) -> dict[str, float]:
-    """Measures of a cropped silhouette [h w] and the lightness in it: taper, aspect, fill, step."""
+    """Measures of a cropped silhouette [h w] and of the lightness in it [h w].
+
+    Returns:
+        `taper` (width near the top over width near the bottom), `aspect` (width over height), `fill` (of the
+        bounding box), and `facets`: how sharply lightness steps where a cube's sides and top meet.
+    """
     height, width = silhouette.shape
-    widths = silhouette.sum(1) / width
 
-    def at(low: float, high: float) -> float:
-        return float(widths[int(low * height) : max(int(high * height), int(low * height) + 1)].mean())
+    def mean_width(low: float, high: float) -> float:
+        return float(silhouette[int(low * height) : int(high * height) + 1].sum(1).mean())
 
+    across = _step(silhouette[int(0.55 * height) : int(0.75 * height)], lightness[int(0.55 * height) :])
+    down = _step(silhouette[:, int(0.3 * width) : int(0.7 * width)].T, lightness[:, int(0.3 * width) :].T)
     return {
-        "taper": at(0.12, 0.3) / max(at(0.7, 0.88), 1e-6),
+        "taper": mean_width(0.12, 0.3) / max(mean_width(0.7, 0.88), 1e-6),
         "aspect": width / height,
         "fill": float(silhouette.mean()),
-        "corner": at(0.04, 0.12),
-        "step": _step(silhouette, lightness),
+        "facets": across + 0.5 * down,
     }
 
 
-def _step(silhouette: NDArray[np.bool_], lightness: Array) -> float:
-    """How much better a step than a parabola explains the lightness along x in the lower half (0 to 1)."""
-    height = len(silhouette)
-    band = slice(int(0.52 * height), int(0.8 * height))
-    inside = silhouette[band]
+def _step(inside: NDArray[np.bool_], lightness: Array) -> float:
+    """How much better a step than a parabola explains the lightness along a band's length (0 to 1).
+
+    A round side darkens smoothly, so a parabola leaves little of its variance; two flat sides make a step.
+    """
     weight = inside.sum(0)
-    columns = np.flatnonzero(weight >= 0.7 * inside.shape[0])
-    columns = columns[int(0.1 * len(columns)) : len(columns) - int(0.1 * len(columns))]
-    if len(columns) < 6:
+    kept = np.flatnonzero(weight >= 0.7 * len(inside))
+    kept = kept[len(kept) // 10 : len(kept) - len(kept) // 10]
+    if len(kept) < 6:
         return 0.0
-    profile = (lightness[band] * inside).sum(0)[columns] / weight[columns]
+    profile = (lightness[: inside.shape[0], : inside.shape[1]] * inside).sum(0)[kept] / weight[kept]
     x = np.linspace(-1, 1, len(profile))
     smooth = float(np.square(profile - np.polyval(np.polyfit(x, profile, 2), x)).sum())
     cuts = range(len(profile) // 5, len(profile) - len(profile) // 5)
-    sharp = min(float(np.var(profile[:cut]) * cut + np.var(profile[cut:]) * (len(profile) - cut)) for cut in cuts)
+    sharp = min(float(profile[:cut].var() * cut + profile[cut:].var() * (len(profile) - cut)) for cut in cuts)
     return smooth / (smooth + sharp + 1e-9)
 
 
 def _shape(silhouette: NDArray[np.bool_], lightness: Array) -> Shape:
+    """Each limit lies midway between the two kinds it separates, over fresh renders at 32 pixels."""
     features = shape_features(silhouette, lightness)
     if features["taper"] < 0.62:
         return "cone"
     if features["fill"] > features["aspect"]:  # narrow, and filling its bounding box
         return "cylinder"
-    return "cube" if features["step"] > 0.15 else "sphere"
+    # Seen from above its edges, a cube is a little narrower than high; a sphere is not.
+    return "cube" if features["facets"] + (0.97 - features["aspect"]) > 0.26 else "sphere"
 
 
 def score(reading: Reading, wanted: Statement) -> dict[str, bool]:
