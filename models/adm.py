@@ -13,7 +13,8 @@ _RESIDUAL = {
     "out_layers.0": "norm2",
     "out_layers.3": "conv2",
 }
-_ENDS = {
+# Layers outside of the levels.
+ENDS = {
     "time_embed.0": "time_embedding.linear_1",
     "time_embed.2": "time_embedding.linear_2",
     "input_blocks.0.0": "conv_in",
@@ -43,17 +44,18 @@ def unet_key_map(
         prefix: Stands before every module key.
     """
     entries: list[Entry] = []
-    for source, target in _ENDS.items():
+    for source, target in ENDS.items():
         entries += renamed(source, prefix + target)
-    for source, target, kind in _modules(widths, attention_levels, num_res_blocks):
+    for source, target, kind in unet_modules(widths, attention_levels, num_res_blocks):
         if kind == "attention":
             entries += _attention(source, prefix + target, num_head_channels)
         else:
-            entries += _residual(source, prefix + target, skip=kind == "residual with skip")
+            entries += residual_entries(source, prefix + target, skip=kind == "residual with skip")
     return tuple(entries)
 
 
-def _residual(source: str, target: str, *, skip: bool) -> Iterator[Entry]:
+def residual_entries(source: str, target: str, *, skip: bool) -> Iterator[Entry]:
+    """A residual block, or a residual down- or upsampler, with a 1x1 convolution past it where the width changes."""
     for theirs, ours in _RESIDUAL.items():
         yield from renamed(f"{source}.{theirs}", f"{target}.{ours}")
     if skip:
@@ -67,8 +69,11 @@ def _attention(source: str, target: str, channels: int) -> Iterator[Entry]:
     yield from unfolded(f"{source}.proj_out", f"{target}.to_out.0")
 
 
-def _modules(widths: Sequence[int], attends: Sequence[bool], num_res_blocks: int) -> Iterator[tuple[str, str, str]]:
-    """Every residual and attention module: published name, diffusers name, kind."""
+def unet_modules(widths: Sequence[int], attends: Sequence[bool], num_res_blocks: int) -> Iterator[tuple[str, str, str]]:
+    """Every module inside the levels: its published name, diffusers' name, and its kind.
+
+    Kinds are "residual", "residual with skip" (the width changes), "attention", "downsampler" and "upsampler".
+    """
 
     def residual(channels_in: int, channels_out: int) -> str:
         return "residual" if channels_in == channels_out else "residual with skip"
@@ -83,7 +88,7 @@ def _modules(widths: Sequence[int], attends: Sequence[bool], num_res_blocks: int
             skips.append(channels := width)
             block += 1
         if level < last:
-            yield f"input_blocks.{block}.0", f"down_blocks.{level}.downsamplers.0", "residual"
+            yield f"input_blocks.{block}.0", f"down_blocks.{level}.downsamplers.0", "downsampler"
             skips.append(channels)
             block += 1
     yield "middle_block.0", "mid_block.resnets.0", "residual"
@@ -99,5 +104,5 @@ def _modules(widths: Sequence[int], attends: Sequence[bool], num_res_blocks: int
                 yield f"output_blocks.{block}.1", f"up_blocks.{up}.attentions.{index}", "attention"
             if level and index == num_res_blocks:
                 place = 2 if attends[level] else 1
-                yield f"output_blocks.{block}.{place}", f"up_blocks.{up}.upsamplers.0", "residual"
+                yield f"output_blocks.{block}.{place}", f"up_blocks.{up}.upsamplers.0", "upsampler"
             block += 1

@@ -57,10 +57,13 @@ def identify(
             several and none is asked for, or contradicts what is stated.
     """
     headers = read_parts(path, averaged=averaged)
-    found = _recognised(headers, stated or {})
+    found, problems = _recognised(headers, stated or {})
     wanted = [one for one in found if component in (None, one.component)]
-    if len(wanted) == 1:
+    # What is stated for one component may be nonsense for another.
+    if len(wanted) == 1 and (component or not problems):
         return wanted[0]
+    if problems and not wanted:
+        raise problems[0]
     name = f"checkpoint {Path(path).name}"
     if found:
         raise GlidewireError(
@@ -80,12 +83,29 @@ def identify_all(
     path: str | Path, *, averaged: bool | None = None, stated: Mapping[str, Any] | None = None
 ) -> tuple[Identity, ...]:
     """Every known component that a checkpoint holds; none if it holds none. Arguments and errors as `identify`."""
-    return _recognised(read_parts(path, averaged=averaged), stated or {})
+    found, problems = _recognised(read_parts(path, averaged=averaged), stated or {})
+    if problems:
+        raise problems[0]
+    return found
 
 
-def _recognised(headers: Iterable[Header], stated: Mapping[str, Any]) -> tuple[Identity, ...]:
-    identities = (family.recognise(header, stated) for header in headers for family in families().values())
-    return tuple(identity for identity in identities if identity is not None)
+def _recognised(
+    headers: Iterable[Header], stated: Mapping[str, Any]
+) -> tuple[tuple[Identity, ...], list[GlidewireError]]:
+    """The components of known families, and what is wrong with those that contradict themselves."""
+    found: dict[tuple[str, str], Identity] = {}
+    problems: list[GlidewireError] = []
+    for header in headers:
+        for family in families().values():
+            try:
+                identity = family.recognise(header, stated)
+            except GlidewireError as problem:
+                problems.append(problem)
+                continue
+            if identity is not None:
+                # An inpainting model's first stage lies in its file once more, as what encodes its condition.
+                found.setdefault((identity.family, identity.component), identity)
+    return tuple(found.values()), problems
 
 
 def load(

@@ -48,12 +48,9 @@ def combined(published: Spec, told: Mapping[str, Any], stated: Mapping[str, Any]
     return replace(published, **{**stated, **told})  # pyrefly: ignore
 
 
-def nearest(table: Mapping[str, Spec], told: Mapping[str, Any]) -> tuple[str | None, Spec | None]:
-    """The first published spec, with its name, that agrees with everything that the shapes tell."""
-    for name, spec in table.items():
-        if all(getattr(spec, field) == value for field, value in told.items()):
-            return name, spec
-    return None, None
+def matching(table: Mapping[str, Spec], told: Mapping[str, Any]) -> dict[str, Spec]:
+    """The published specs, by name, that agree with everything that the shapes tell."""
+    return {name: spec for name, spec in table.items() if all(getattr(spec, field) == told[field] for field in told)}
 
 
 def require(holds: bool, spec: object, name: str, expected: object) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import GlidewireError
-from .folder import components, is_pipeline, read_folder
+from .folder import components, is_pipeline, read_folder, read_json
 from .header import Header, open_tensors, read_header
 from .strict import StrictLoadError
 
@@ -52,10 +52,7 @@ def read_parts(path: str | Path, *, averaged: bool | None = None) -> tuple[Heade
     """
     path = Path(path)
     if path.is_dir() and is_pipeline(path):
-        parts = tuple(replace(read_folder(inside), part=inside.name) for inside in components(path))
-        if not parts:
-            raise GlidewireError(f"checkpoint {path.name} is a pipeline's folder without weights")
-        return parts
+        return _pipeline(path)
     if path.is_dir():
         return (read_folder(path),)
     header = read_header(path)
@@ -72,6 +69,17 @@ def read_parts(path: str | Path, *, averaged: bool | None = None) -> tuple[Heade
     return tuple(parts.values())
 
 
+def _pipeline(folder: Path) -> tuple[Header, ...]:
+    """The models of a pipeline's folder, each with the configuration of their scheduler under `scheduler`."""
+    beside = folder / "scheduler" / "scheduler_config.json"
+    scheduler = {"scheduler": read_json(beside)} if beside.is_file() else {}
+    headers = ((inside.name, read_folder(inside)) for inside in components(folder))
+    parts = tuple(replace(header, part=name, config={**header.config, **scheduler}) for name, header in headers)
+    if not parts:
+        raise GlidewireError(f"checkpoint {folder.name} is a pipeline's folder without weights")
+    return parts
+
+
 def _prefixed(header: Header) -> dict[str, dict[str, str]]:
     """For each model inside, the file's key of each tensor by its own."""
     found: dict[str, dict[str, str]] = {}
@@ -82,6 +90,7 @@ def _prefixed(header: Header) -> dict[str, dict[str, str]]:
             found.setdefault(PREFIXES[prefix], {})[key.removeprefix(prefix)] = key
         elif key not in LEFTOVERS and not key.startswith((AVERAGE, *IGNORED)):
             beside.append(key)
+    found = {part: found[part] for part in dict.fromkeys(PREFIXES.values()) if part in found}
     if found and beside:
         raise StrictLoadError(f"{header.name}, which holds {', '.join(found)},", (), beside, {})
     return found

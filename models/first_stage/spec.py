@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ...errors import GlidewireError
-from ..hyper_parameters import combined, nearest, require, typed
+from ..hyper_parameters import combined, matching, require, typed
 
 Kind = Literal["kl", "vq", "gumbel"]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -173,10 +173,10 @@ def infer_spec(
         told = _told(shapes, names)
     except (KeyError, ValueError) as error:
         raise GlidewireError(f"{where} is not a first stage: key {error} is missing") from error
-    name, published = nearest(PUBLISHED, told)
-    base = published or FirstStageSpec(codes=told["codes"], kind=told["kind"], latent_scale=1.0)
-    spec = combined(base, told, given, where=where)
-    assumed = () if published else tuple(field for field in UNTOLD if field not in given)
+    unknown = FirstStageSpec(kind=told["kind"], codes=told["codes"], latent_scale=1.0)
+    name, published = next(iter(matching(PUBLISHED, told).items()), ("", unknown))
+    spec = combined(published, told, given, where=where)
+    assumed = () if name else tuple(field for field in UNTOLD if field not in given)
     return name or f"{spec.kind}-f{spec.factor}", spec, assumed
 
 

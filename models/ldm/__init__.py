@@ -1,0 +1,1 @@
+"""Latent diffusion and Stable Diffusion: denoisers of latents and what conditions them."""

@@ -1,0 +1,242 @@
+"""The latent denoiser: diffusers' U-Nets as the guidance expression evaluates them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor, nn
+
+from ...errors import GlidewireError
+from .spec import UnetSpec
+
+# Conditioning carries the projected context of attention layer i under this prefix and i.
+_KEYS_VALUES = "context_keys_values."
+
+
+class ContextAttention:
+    """softmax(q k^T / sqrt(d)) v, with the context's keys and values projected ahead if given.
+
+    Source: Rombach et al. 2022, sec. 3.3.
+    """
+
+    def __init__(self, layer: int) -> None:
+        self.layer = layer
+
+    def __call__(
+        self,
+        attn: Any,  # an Attention, whose layers diffusers types as optional
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        context_keys_values: Mapping[int, Tensor] | None = None,
+    ) -> Tensor:
+        """Picture states "batch positions width" in and out."""
+        if attn.is_cross_attention and context_keys_values is not None:
+            projected = context_keys_values[self.layer]
+        else:
+            projected = project(attn, hidden_states if encoder_hidden_states is None else encoder_hidden_states)
+        query, key, value = (
+            rows.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for rows in (attn.to_q(hidden_states), *projected.chunk(2, dim=-1))
+        )
+        h = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        return attn.to_out[0](h)
+
+
+def project(attn: Any, states: Tensor) -> Tensor:
+    """Keys and values of one layer: "batch positions 2*channels"."""
+    return torch.cat([attn.to_k(states), attn.to_v(states)], dim=-1)
+
+
+def build_unet(spec: UnetSpec) -> nn.Module:
+    """diffusers' U-Net of a spec: with transformers over a context, or with attention of pixels only."""
+    kind = "CrossAttn" if spec.context_width else "Attn"
+    shared: dict[str, Any] = {
+        "sample_size": spec.size,
+        "in_channels": spec.in_channels,
+        "out_channels": spec.out_channels,
+        "block_out_channels": spec.widths,
+        "layers_per_block": spec.num_res_blocks,
+        "norm_num_groups": spec.norm_groups,
+        "norm_eps": 1e-5,
+        "resnet_time_scale_shift": "scale_shift" if spec.scale_shift else "default",
+        "num_class_embeds": spec.classes or None,
+    }
+    down, up = (
+        tuple(f"{kind}{way}Block2D" if attends else _plain(way, spec.residual_resampling) for attends in spec.attends)
+        for way in ("Down", "Up")
+    )
+    if spec.context_width:
+        return UNet2DConditionModel(
+            **shared,
+            down_block_types=down,
+            up_block_types=up[::-1],
+            cross_attention_dim=spec.context_width,
+            transformer_layers_per_block=spec.transformer_depth,
+            use_linear_projection=spec.linear_projection,
+            only_cross_attention=tuple(level in spec.context_only_levels for level in range(len(down))),
+            # diffusers means the number of heads.
+            attention_head_dim=tuple(spec.heads(width) if yes else 1 for width, yes in _levels(spec)),
+            class_embed_type="projection" if spec.vector_width else None,
+            projection_class_embeddings_input_dim=spec.vector_width or None,
+        )
+    unet = UNet2DModel(
+        **shared,
+        down_block_types=down,
+        up_block_types=up[::-1],
+        attention_head_dim=None,
+        attn_norm_num_groups=spec.norm_groups,
+        downsample_type="resnet" if spec.residual_resampling else "conv",
+        upsample_type="resnet" if spec.residual_resampling else "conv",
+    )
+    for module in unet.modules():
+        if isinstance(module, Attention):
+            # diffusers takes one width of heads for all levels; published models have one number of heads.
+            module.heads = spec.heads(module.inner_dim)
+            module.scale = (module.inner_dim // module.heads) ** -0.5
+    return unet
+
+
+def _plain(way: str, residual_resampling: bool) -> str:
+    """A level without attention."""
+    return f"Resnet{way}sampleBlock2D" if residual_resampling else f"{way}Block2D"
+
+
+def _levels(spec: UnetSpec) -> list[tuple[int, bool]]:
+    """Width of each level, and whether heads divide it: it attends, or the middle does at this width."""
+    attends = (*spec.attends[:-1], True)
+    return list(zip(spec.widths, attends, strict=True))
+
+
+class LatentDenoiser(nn.Module):
+    """eps or v of noised latents under a condition (Rombach et al. 2022).
+
+    A `Network` for the guidance expression. Its conditioning is a mapping of batch-first tensors, as the spec
+    asks for: `context` "batch positions context_width"; what `spec.beside` names, at any height and width that
+    latents have; `class_label` "batch" int64; `vector` "batch vector_width".
+
+    Args:
+        spec: Hyper-parameters.
+    """
+
+    def __init__(self, spec: UnetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        self.unet: Any = build_unet(spec)
+        if spec.context_width:
+            for layer, attention in enumerate(self.attentions()):
+                attention.set_processor(ContextAttention(layer))
+
+    @property
+    def prediction(self) -> Literal["eps", "x_0", "v"]:
+        """What the output is."""
+        return self.spec.prediction
+
+    @property
+    def learned_variance(self) -> bool:
+        """No latent diffusion model learns its variance."""
+        return False
+
+    def attentions(self) -> list[Any]:
+        """The U-Net's attention layers in a fixed order: down, up, middle."""
+        return [module for module in self.unet.modules() if isinstance(module, Attention)]
+
+    def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Conditioning with every layer's keys and values of the context projected, once per sampling run."""
+        if not self.spec.context_width:
+            return conditioning
+        context = self._given(conditioning, "context", f"batch positions {self.spec.context_width}")
+        context = context.to(self.unet.conv_in.weight.dtype)
+        projected = {
+            f"{_KEYS_VALUES}{layer}": project(attention, context)
+            for layer, attention in enumerate(self.attentions())
+            if attention.is_cross_attention
+        }
+        return {**conditioning, **projected}
+
+    def forward(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+        """One batched evaluation.
+
+        Args:
+            x_t: Noised latents, "batch out_channels height width", times the first stage's scale; sides are
+                multiples of `spec.size_multiple`.
+            timesteps: Ids of the original schedule, "batch" (0 ... 999).
+            conditioning: See the class.
+
+        Returns:
+            The prediction, in x_t's shape and dtype; the network computes in the dtype of its weights.
+
+        Raises:
+            GlidewireError: Sides, channels or conditioning that do not fit.
+        """
+        self._check(x_t)
+        dtype = self.unet.conv_in.weight.dtype
+        beside = [self._beside(x_t, conditioning, name, channels) for name, channels in self.spec.beside]
+        options: dict[str, Any] = {"return_dict": False}
+        if self.spec.classes:
+            options["class_labels"] = self._given(conditioning, "class_label", "batch")
+        if self.spec.vector_width:
+            vector = self._given(conditioning, "vector", f"batch {self.spec.vector_width}")
+            options["class_labels"] = vector.to(dtype)
+        if self.spec.context_width:
+            context = self._given(conditioning, "context", f"batch positions {self.spec.context_width}")
+            prepared = {
+                int(name.removeprefix(_KEYS_VALUES)): value.to(dtype)
+                for name, value in conditioning.items()
+                if name.startswith(_KEYS_VALUES)
+            }
+            options["encoder_hidden_states"] = context.to(dtype)
+            options["cross_attention_kwargs"] = {"context_keys_values": prepared or None}
+        return self.unet(torch.cat([x_t, *beside], dim=1).to(dtype), timesteps, **options)[0].to(x_t.dtype)
+
+    def digest(self) -> str:
+        """Content identity of the weights and the precision they are held in, for cache keys."""
+        if self.content_digest is not None:
+            return f"{self.content_digest}:{str(self.unet.conv_in.weight.dtype).removeprefix('torch.')}"
+        whole = hashlib.sha256(repr(self.spec).encode())
+        for name, value in sorted(self.state_dict().items()):
+            whole.update(f"{name}:{value.dtype}:{tuple(value.shape)}".encode())
+            whole.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return whole.hexdigest()
+
+    def _check(self, x_t: Tensor) -> None:
+        channels, multiple = self.spec.out_channels, self.spec.size_multiple
+        if x_t.ndim != 4 or x_t.shape[1] != channels or any(side % multiple for side in x_t.shape[2:]):
+            raise GlidewireError(
+                "latents do not fit the denoiser",
+                expected=f"batch x {channels} channels x sides that are multiples of {multiple}",
+                got=tuple(x_t.shape),
+            )
+
+    def _given(self, conditioning: Mapping[str, Tensor], name: str, shape: str) -> Tensor:
+        """A condition by its name, whose last dimension is the one that its shape names."""
+        value = conditioning.get(name)
+        width = shape.rpartition(" ")[2]
+        right = value is not None and value.ndim == len(shape.split()) and width in ("batch", str(value.shape[-1]))
+        if value is None or not right:
+            raise GlidewireError(
+                f"the denoiser's condition {name!r} does not fit",
+                expected=shape,
+                got="nothing" if value is None else tuple(value.shape),
+            )
+        return value
+
+    def _beside(self, x_t: Tensor, conditioning: Mapping[str, Tensor], name: str, channels: int) -> Tensor:
+        value = conditioning.get(name)
+        expected = (channels, *x_t.shape[2:])
+        if value is None or value.shape[1:] != expected or value.shape[0] not in (1, x_t.shape[0]):
+            raise GlidewireError(
+                f"the denoiser's condition {name!r} does not fit",
+                expected=f"{x_t.shape[0]} x {' x '.join(map(str, expected))}",
+                got="nothing" if value is None else tuple(value.shape),
+                hint="It is concatenated to the latents, and so has their size.",
+            )
+        return value.to(x_t).expand(x_t.shape[0], -1, -1, -1)
