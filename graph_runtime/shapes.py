@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -27,6 +28,9 @@ class Shape(NamedTuple):
 
 class Shapes(Mapping[tuple[str, int], str]):
     """The dims of the outputs of a graph, as text; the nodes are visited in topological order.
+
+    Sockets of a type variable pass on all dims of the one wire that surely flows through them, tags included; where
+    several may flow (a switch whose condition is wired) nothing is known behind them.
 
     Args:
         graph, registry: The graph, and the nodes that there are.
@@ -152,14 +156,10 @@ def _live(layout: Layout, values: Mapping[str, Any], wires: Mapping[str, Wire]) 
     if declaration.lazy is None or not declaration.lazy_inputs:
         return wires
     lazy = set(declaration.lazy_inputs)
+    eager = {given.id: values.get(given.id) for given in declaration.inputs if given.id not in lazy}
     needed: set[str] = set()
-    if not (wires.keys() - lazy):
-        try:
-            needed = set(
-                declaration.lazy(
-                    **{given.id: values.get(given.id) for given in declaration.inputs if given.id not in lazy}
-                )
-            )
-        except Exception:
-            needed = set()
+    if not wires.keys() & eager.keys():
+        # A function that trips over its literals here trips in the run as well, and says so there.
+        with suppress(Exception):
+            needed = set(declaration.lazy(**eager))
     return {name: wire for name, wire in wires.items() if name not in lazy or name in needed}

@@ -605,6 +605,17 @@ def test_a_type_variable_passes_type_and_dims_on(checked):
     assert [problem.got for problem in literal.problems] == ["BOOLEAN"]
 
 
+def test_a_type_variable_that_two_wires_share_passes_no_dims_on(checked):
+    report = checked(
+        n1=("empty", {"height": 64}),
+        n2=("empty", {"height": 128}),
+        n3=("either", {"first": "n1.0", "second": "n2.0"}),
+        k=("keep", {"value": "n3.0"}),
+    )
+    assert report.ok
+    assert set(report.dims) == {("n1", 0), ("n2", 0)}
+
+
 def test_a_type_variable_of_which_nothing_is_known_fits(checked):
     assert checked(n1=("either", {}), k=("save", {"picture": "n1.0"})).ok
 

@@ -133,6 +133,18 @@ def test_a_value_that_makes_a_derived_axis_a_fraction_clashes():
     assert unifier.value(scope["h"]) is None
 
 
+def test_what_is_derived_is_still_watched_after_its_name_is_joined_to_others():
+    unifier, small, large = Unifier(), {}, {}
+    axes_of(unifier, "h h/8", small)
+    axes_of(unifier, "y y*2 y+1 y-1", large)
+    assert unifier.equate(small["h"], large["y"]) is None
+    clash = unifier.settle(large["y"], 100)
+    assert clash is not None
+    assert clash.because == "h/8 would be 12.5"
+    assert unifier.settle(large["y"], 96) is None
+    assert unifier.value(small["h/8"]) == 12
+
+
 def test_an_axis_derived_from_a_known_number_clashes_at_once():
     unifier = Unifier()
     scope = {"height": unifier.variable("height", 100, "a literal")}
