@@ -36,7 +36,7 @@ class Network(Protocol):
         ...
 
     def __call__(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
-        """The raw output for x_t "batch ...", timesteps "batch" (original ids), prepared conditioning."""
+        """The raw output for x_t "batch ...", timesteps "batch" (ids or times), prepared conditioning."""
         ...
 
 

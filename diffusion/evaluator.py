@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from ..errors import GlidewireError
 from .denoiser import Combination, Denoiser, Leaf, Network, fold, nodes
-from .prediction import Prediction, Step
+from .prediction import Prediction, Progress, Step
 
 _LeafKey = tuple[int, str]  # network identity, content of the condition
 
@@ -37,16 +38,16 @@ class Evaluator:
         # Identities are only unique among living objects.
         self._networks: dict[int, Network] = {}
 
-    def __call__(self, denoiser: Denoiser, x_t: Tensor, step: Step) -> Prediction:
+    def __call__(self, denoiser: Denoiser, x_t: Tensor, step: Progress) -> Prediction:
         """Evaluate the expression active at a step.
 
         Args:
             denoiser: The expression.
-            x_t: "batch ...", float32 or float64.
+            x_t: "batch ...", float32 or float64; or tokens, int64.
             step: Where in the run x_t is.
 
         Returns:
-            The combined prediction; its tensors are shaped as x_t.
+            The combined prediction; its tensors are shaped as x_t, or are logits "batch codes ...".
 
         Raises:
             GlidewireError: If a condition does not fit the batch, or a network's output does not fit x_t.
@@ -60,7 +61,9 @@ class Evaluator:
             answers.update(self._forward(group, x_t, step))
 
         def combined(node: Combination, inputs: Mapping[str, Prediction]) -> Prediction:
-            return node.combine(inputs, x_t, step)
+            # Only a combination of predictions that convert asks a step for more than its progress, and the
+            # predictions of a run over tokens refuse to be converted.
+            return node.combine(inputs, x_t, cast(Step, step))
 
         return fold(denoiser, step.index, step.total, lambda leaf: answers[_key(leaf)], combined)
 
@@ -94,15 +97,20 @@ class Evaluator:
             }
         return self._batches[key]
 
-    def _forward(self, group: Sequence[Leaf], x_t: Tensor, step: Step) -> dict[_LeafKey, Prediction]:
+    def _forward(self, group: Sequence[Leaf], x_t: Tensor, step: Progress) -> dict[_LeafKey, Prediction]:
         network = group[0].network
         rows = x_t if len(group) == 1 else torch.cat([x_t] * len(group))
-        timesteps = torch.full((rows.shape[0],), step.timestep, dtype=torch.long, device=x_t.device)
-        output = network(rows, timesteps, self._batch(group, x_t)).to(x_t.dtype)
+        kind = torch.long if isinstance(step.timestep, int) else torch.float32
+        timesteps = torch.full((rows.shape[0],), step.timestep, dtype=kind, device=x_t.device)
+        output = network(rows, timesteps, self._batch(group, x_t))
+        output = output.to(x_t.dtype) if x_t.is_floating_point() else output.float()
         self.forwards += 1
         self.rows += rows.shape[0]
         parts = 2 if network.learned_variance else 1
-        expected = [rows.shape[0], parts * rows.shape[1], *rows.shape[2:]]
+        if network.prediction == "logits":
+            expected = [rows.shape[0], *output.shape[1:2], *rows.shape[1:]]
+        else:
+            expected = [rows.shape[0], parts * rows.shape[1], *rows.shape[2:]]
         if list(output.shape) != expected:
             raise GlidewireError(
                 f"{type(network).__name__}: its output does not fit x_t", expected=expected, got=list(output.shape)
@@ -124,6 +132,6 @@ def _check_batch(leaf: Leaf, count: int) -> None:
             )
 
 
-def evaluate(denoiser: Denoiser, x_t: Tensor, step: Step) -> Prediction:
+def evaluate(denoiser: Denoiser, x_t: Tensor, step: Progress) -> Prediction:
     """Evaluate an expression once; arguments, result and errors as in `Evaluator`."""
     return Evaluator()(denoiser, x_t, step)

@@ -25,11 +25,13 @@ def classifier_free(
     scale: float,
     start: float = 0.0,
     end: float = 1.0,
+    final_scale: float | None = None,
 ) -> Denoiser:
     """Classifier-free guidance: eps = u + scale (c - u).
 
     GLIDE's convention: scale 1 is the conditional model, and returns it itself; the papers' w is scale - 1.
-    The combination is affine, so it is the same in eps, x_0 and v. Variance channels are the conditional's.
+    The combination is affine, so it is the same in eps, x_0 and v; of tokens it combines logits. Variance
+    channels are the conditional's.
 
     Args:
         conditional: c, under the wanted condition.
@@ -37,33 +39,42 @@ def classifier_free(
         scale: Strength; 0 gives u, above 1 extrapolates.
         start: First fraction of the steps that is guided; before it the conditional passes through.
         end: Fraction of the steps from which the conditional passes through again.
+        final_scale: Strength at the run's last step, with `scale` at its first and a straight line between them;
+            None is constant.
 
     Raises:
-        GlidewireError: If the scale is not finite or the interval is not one.
+        GlidewireError: If a scale is not finite or the interval is not one.
 
     Source: Ho & Salimans 2022, eq. 6; GLIDE (Nichol et al. 2022), eq. 6; intervals: Kynkäänniemi et al. 2024.
     """
     _check_scale("classifier_free", scale)
+    if final_scale == scale:
+        final_scale = None
+    if final_scale is not None:
+        _check_scale("classifier_free", final_scale)
 
     def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:
         c = inputs["conditional"]
         u = inputs["unconditional"].to(c.kind, x_t, step)
-        shift = _extrapolate(c.mean_shift, u.mean_shift, scale)
-        guided = u.value + scale * (c.value - u.value)
+        now = scale
+        if final_scale is not None:
+            now += (final_scale - scale) * step.index / max(step.total - 1, 1)
+        shift = _extrapolate(c.mean_shift, u.mean_shift, now)
+        guided = u.value + now * (c.value - u.value)
         return Prediction(guided, c.kind, c.variance, c.renoise_eps, shift)
 
     combination = Combination(
         combine,
         {"conditional": conditional, "unconditional": unconditional},
         name="classifier_free",
-        parameters={"scale": float(scale)},
+        parameters={"scale": float(scale)} | ({} if final_scale is None else {"final_scale": float(final_scale)}),
         start=start,
         end=end,
         fallback="conditional",
-        reads_progress=False,
+        reads_progress=final_scale is not None,
     )
     # Built first, so that a wrong interval is reported at every scale.
-    return conditional if scale == 1 else combination
+    return conditional if scale == 1 and final_scale is None else combination
 
 
 def _extrapolate(c: Tensor | None, u: Tensor | None, scale: float) -> Tensor | None:

@@ -45,9 +45,13 @@ def item_noise(shape: Sequence[int], seed: int, item: int, step: int, purpose: s
 
     Source: Salmon et al. 2011 (Philox).
     """
+    return torch.from_numpy(item_generator(seed, item, step, purpose).standard_normal(tuple(shape), dtype=np.float32))
+
+
+def item_generator(seed: int, item: int, step: int, purpose: str) -> np.random.Generator:
+    """The random numbers of one item of a batch at one step for one purpose; see `item_noise`."""
     key = hashlib.sha256(f"glidewire noise 1|{seed}|{item}|{step}|{purpose}".encode()).digest()
-    generator = np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))
-    return torch.from_numpy(generator.standard_normal(tuple(shape), dtype=np.float32))
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a network says about x_t, in any of its three parametrisations, and the step it says it at."""
+"""What a network says about x_t, in any of its parametrisations, and the step it says it at."""
 
 from __future__ import annotations
 
@@ -11,20 +11,41 @@ from torch import Tensor
 from ..errors import GlidewireError
 from .schedules import NoiseSchedule
 
-Kind = Literal["eps", "x_0", "v"]
-"""The three parametrisations: the noise, the clean sample, and the velocity of Salimans & Ho 2022."""
+Kind = Literal["eps", "x_0", "v", "logits"]
+"""The parametrisations: the noise, the clean sample, the velocity of Salimans & Ho 2022; and, where x_t is
+tokens "batch ...", a score of every code "batch codes ..."."""
 
 
 @dataclass(frozen=True)
-class Step:
+class Progress:
+    """Where in a sampling run a step is, whatever space the run is in.
+
+    Args:
+        index: Steps before this one, counted from the noisiest.
+        total: Steps of the whole run.
+        timestep: What the network is given: the original id (int), or a time (float).
+    """
+
+    index: int
+    total: int
+    timestep: float
+
+    @property
+    def last(self) -> bool:
+        """Whether this step ends in a clean sample, so that no noise may be added."""
+        return self.index == self.total - 1
+
+
+@dataclass(frozen=True)
+class Step(Progress):
     """One step of a sampling run: everything that a combiner or a solver may ask about it.
 
     Args:
         index: Steps before this one, counted from the noisiest entry of the schedule.
         total: Entries of the schedule.
-        timestep: Original id, as given to the network.
+        timestep: Original id or time, as given to the network.
         alpha_bar: Signal now.
-        alpha_bar_previous: Signal of the next cleaner entry; 1 on the last step.
+        alpha_bar_previous: Signal of the next cleaner entry; the schedule's `clean_alpha_bar` on the last step.
         alpha_bar_next: Signal of the next noisier entry; 0 on the first step. Only inversion asks.
         beta: 1 - alpha_bar / alpha_bar_previous.
         posterior_log_variance: log beta~, clipped as in `NoiseSchedule.posterior_log_variance_clipped`.
@@ -32,9 +53,6 @@ class Step:
         posterior_mean_x_t: Coefficient of x_t in the posterior mean.
     """
 
-    index: int
-    total: int
-    timestep: int
     alpha_bar: float
     alpha_bar_previous: float
     alpha_bar_next: float
@@ -68,11 +86,6 @@ class Step:
         )
 
     @property
-    def last(self) -> bool:
-        """Whether this step ends in a clean sample, so that no noise may be added."""
-        return self.index == self.total - 1
-
-    @property
     def log_beta(self) -> float:
         """log beta."""
         return math.log(self.beta)
@@ -98,8 +111,8 @@ class Prediction:
     v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 (Salimans & Ho 2022, appendix D).
 
     Args:
-        value: eps, x_0 or v, shaped as x_t.
-        kind: Which of the three `value` is.
+        value: eps, x_0 or v, shaped as x_t; logits are "batch codes ..." and convert into nothing.
+        kind: Which of them `value` is.
         variance: Raw learned-range variance channels, shaped as x_t, untouched by conversions and combiners;
             None where the network has none.
         renoise_eps: The noise to step towards x_{t-1} with, where it is not the noise implied by x_0
@@ -116,6 +129,7 @@ class Prediction:
 
     def x_0(self, x_t: Tensor, step: Step) -> Tensor:
         """The clean sample that this prediction implies, shaped as x_t."""
+        self._require_continuous()
         signal, noise = math.sqrt(step.alpha_bar), math.sqrt(1 - step.alpha_bar)
         if self.kind == "x_0":
             return self.value
@@ -125,6 +139,7 @@ class Prediction:
 
     def eps(self, x_t: Tensor, step: Step) -> Tensor:
         """The noise that this prediction implies, shaped as x_t."""
+        self._require_continuous()
         signal, noise = math.sqrt(step.alpha_bar), math.sqrt(1 - step.alpha_bar)
         if self.kind == "eps":
             return self.value
@@ -143,7 +158,7 @@ class Prediction:
         """The same prediction in another parametrisation; everything it carries comes along.
 
         Raises:
-            GlidewireError: If there is no such parametrisation.
+            GlidewireError: If there is no such parametrisation, or this one is of tokens.
         """
         if kind == self.kind:
             return self
@@ -151,6 +166,15 @@ class Prediction:
             raise GlidewireError("Prediction: unknown parametrisation", expected="eps, x_0 or v", got=kind)
         convert = {"eps": self.eps, "x_0": self.x_0, "v": self.v}[kind]
         return replace(self, value=convert(x_t, step), kind=kind)
+
+    def _require_continuous(self) -> None:
+        if self.kind == "logits":
+            raise GlidewireError(
+                "Prediction: scores of tokens imply neither a noise nor a clean sample",
+                expected="eps, x_0 or v",
+                got="logits",
+                hint="Use it with a sampler of tokens, and without guidance that needs a continuous space.",
+            )
 
     def with_value(self, value: Tensor, kind: Kind | None = None) -> Prediction:
         """The prediction with another value (and kind); everything else it carries comes along."""

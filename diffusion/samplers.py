@@ -50,8 +50,8 @@ class StepRecord:
         return self.step.total
 
     @property
-    def timestep(self) -> int:
-        """Original id, as given to the network."""
+    def timestep(self) -> float:
+        """Original id or time, as given to the network."""
         return self.step.timestep
 
     def norms(self) -> dict[str, Tensor]:

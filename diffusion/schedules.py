@@ -21,15 +21,17 @@ class NoiseSchedule:
     Everything else is derived from `alpha_bar`, so a shortened schedule is simply one with fewer entries.
 
     Args:
-        timesteps: Original ids, increasing: what the network was trained with and is given.
+        timesteps: Original ids (int) or times (float), increasing: what the network was trained with and is given.
         alpha_bar: [steps] float64, never increasing, in [0, 1].
+        clean_alpha_bar: Signal that the last step of a sampler arrives at.
 
     Raises:
         GlidewireError: If the two do not fit together or alpha_bar is not a schedule.
     """
 
-    timesteps: tuple[int, ...]
+    timesteps: tuple[float, ...]
     alpha_bar: Tensor
+    clean_alpha_bar: float = 1.0
 
     def __post_init__(self) -> None:
         if self.alpha_bar.ndim != 1 or len(self.timesteps) != self.alpha_bar.shape[0] or not self.timesteps:
@@ -47,6 +49,12 @@ class NoiseSchedule:
                 "Noise schedule: alpha_bar is not a schedule",
                 expected="numbers in [0, 1] that never increase with the timestep",
                 got=f"a range of {alpha_bar.min().item():.4g} to {alpha_bar.max().item():.4g}",
+            )
+        if not alpha_bar[0] <= self.clean_alpha_bar <= 1:
+            raise GlidewireError(
+                "Noise schedule: impossible clean_alpha_bar",
+                expected=f"{alpha_bar[0].item():.4g} to 1",
+                got=self.clean_alpha_bar,
             )
         object.__setattr__(self, "alpha_bar", alpha_bar)
 
@@ -66,12 +74,13 @@ class NoiseSchedule:
     @cached_property
     def _signature(self) -> str:
         entries = zip(self.timesteps, self.alpha_bar.tolist(), strict=True)
-        return ",".join(f"{timestep}:{float.hex(value)}" for timestep, value in entries)
+        clean = "" if self.clean_alpha_bar == 1 else f"clean:{float.hex(self.clean_alpha_bar)},"
+        return clean + ",".join(f"{timestep}:{float.hex(value)}" for timestep, value in entries)
 
     @cached_property
     def alpha_bar_previous(self) -> Tensor:
-        """alpha_bar of the next cleaner kept step; 1 before the first. [steps] float64."""
-        return torch.cat([torch.ones(1, dtype=torch.float64), self.alpha_bar[:-1]])
+        """alpha_bar of the next cleaner kept step; clean_alpha_bar before the first. [steps] float64."""
+        return torch.cat([self.alpha_bar.new_tensor([self.clean_alpha_bar]), self.alpha_bar[:-1]])
 
     @cached_property
     def betas(self) -> Tensor:
@@ -180,6 +189,49 @@ def scaled_linear(steps: int = 1000, start: float = 0.00085, end: float = 0.012)
     return _from_betas(torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2)
 
 
+# Keeps the noisiest entry from dividing by zero.
+_SIGNAL_BOUNDS = (1e-4, 0.9999)
+
+
+def cosine_at(times: Tensor) -> Tensor:
+    """alpha_bar(t) = cos^2((t + 0.008) / 1.008 · pi / 2), divided by alpha_bar(0), bounded to [0.0001, 0.9999].
+
+    Args:
+        times: In [0, 1], any shape; 1 is the noisiest.
+
+    Returns:
+        float64, shaped as `times`.
+
+    Source: Nichol & Dhariwal 2021, eq. 17, in continuous time.
+    """
+    signal = ((times.double() + 0.008) / 1.008 * (math.pi / 2)).cos().square()
+    return (signal / math.cos(0.008 / 1.008 * math.pi / 2) ** 2).clamp(*_SIGNAL_BOUNDS)
+
+
+def continuous_cosine(steps: int, start: float = 1.0, end: float = 0.0) -> NoiseSchedule:
+    """`steps` times evenly spaced in [start, end], both left out; the last step arrives at `end`.
+
+    Args:
+        steps: Number of network evaluations.
+        start: Time above the noisiest entry; the published sampler does not visit it.
+        end: Time that the last step arrives at.
+
+    Raises:
+        GlidewireError: If `steps` is below 1 or the times are not 1 >= start > end >= 0.
+
+    Source: the image prior of Paella (Rampas et al. 2023), as published.
+    """
+    _check_steps(steps)
+    if not 1 >= start > end >= 0:
+        raise GlidewireError(
+            "continuous_cosine: impossible times", expected="1 >= start > end >= 0", got=f"{start} to {end}"
+        )
+    # float32, since a network that is given 10,000 times a time sees its last bit.
+    times = torch.linspace(start, end, steps + 2)[1:]
+    alpha_bar = cosine_at(times).flip(0)
+    return NoiseSchedule(tuple(times[:-1].flip(0).tolist()), alpha_bar[1:], alpha_bar[0].item())
+
+
 SCHEDULES: Mapping[str, Callable[..., NoiseSchedule]] = {
     "squaredcos_cap_v2": squared_cosine,
     "linear": linear,
@@ -206,7 +258,8 @@ def respace(schedule: NoiseSchedule, spacing: str) -> NoiseSchedule:
     Source: Nichol & Dhariwal 2021, section 4; Song et al. 2021 (DDIM) for integer strides.
     """
     kept = kept_indices(len(schedule), spacing)
-    return NoiseSchedule(tuple(schedule.timesteps[i] for i in kept), schedule.alpha_bar[list(kept)])
+    timesteps = tuple(schedule.timesteps[i] for i in kept)
+    return NoiseSchedule(timesteps, schedule.alpha_bar[list(kept)], schedule.clean_alpha_bar)
 
 
 def kept_indices(steps: int, spacing: str) -> tuple[int, ...]:

@@ -54,7 +54,7 @@ class Start:
     space: str
     seeds: tuple[int, ...]
     first_item: int = 0
-    timestep: int | None = None
+    timestep: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,181 @@
+"""What samplers of tokens share: the step, filters of logits, ways to draw a token, and corruption."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import GlidewireError
+from .denoiser import Denoiser
+from .evaluator import Evaluator
+from .prediction import Progress
+
+
+@dataclass(frozen=True)
+class TokenStep(Progress):
+    """One step of a run over tokens.
+
+    Args:
+        temperature: Logits are divided by it before a token is drawn; 0 takes the likeliest.
+    """
+
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class TokenRecord:
+    """What happened in one step, for previews, inspection and progress.
+
+    Args:
+        step: The step.
+        tokens: What the network saw, "batch ...".
+        drawn: What was drawn at every position, before known tokens were pasted.
+        next: What the next step sees; after the last step, the result.
+        accepted: Where this step decided for good, if the sampler does so; "batch ..." bool.
+    """
+
+    step: TokenStep
+    tokens: Tensor
+    drawn: Tensor
+    next: Tensor
+    accepted: Tensor | None = None
+
+
+OnTokens = Callable[[TokenRecord], None]
+"""Called after every step; raising ends the run there."""
+
+Filter = Callable[[Tensor], Tensor]
+"""Logits "... codes" to logits in which what may not be drawn is -infinity."""
+
+Draw = Callable[[Tensor, Tensor], Tensor]
+"""(logits "... codes" over the temperature, Gumbel noise of the same shape) -> tokens "..."."""
+
+
+def typical_filter(logits: Tensor, mass: float = 0.2, min_tokens: int = 1) -> Tensor:
+    """Keep the locally typical codes: those whose surprise |-log p - H| is smallest, until they hold `mass`.
+
+    The code that reaches the mass is kept, and so are codes exactly as surprising as it.
+
+    Args:
+        logits: "... codes", any floating dtype; not changed.
+        mass: Probability to keep, in [0, 1]; 1 keeps every possible code.
+        min_tokens: How many of the most typical codes are kept in any case.
+
+    Returns:
+        The logits, with -infinity in place of the others.
+
+    Raises:
+        GlidewireError: A mass outside [0, 1], or fewer than one token.
+
+    Source: Meister et al. 2022 (locally typical sampling), sec. 4; Rampas et al. 2022 (Paella), sec. 3.
+    """
+    if not 0 <= mass <= 1 or min_tokens < 1:
+        raise GlidewireError(
+            "typical_filter: impossible settings",
+            expected="a mass in [0, 1] and at least 1 token",
+            got=f"{mass} and {min_tokens}",
+        )
+    log_p = logits.log_softmax(dim=-1)
+    p = log_p.exp()
+    entropy = -torch.where(p > 0, p * log_p, 0).sum(dim=-1, keepdim=True)
+    distance = (-log_p - entropy).abs()
+    ordered, order = distance.sort(dim=-1)
+    held = p.gather(-1, order).cumsum(dim=-1)
+    # Rounding may leave the sum below the mass at the very end.
+    last = (held < mass).sum(dim=-1, keepdim=True).clamp(max=logits.shape[-1] - 1)
+    surprising = distance > ordered.gather(-1, last)
+    surprising = surprising.scatter(-1, order[..., :min_tokens], False)
+    return logits.masked_fill(surprising, -math.inf)
+
+
+def gumbel_draw(logits: Tensor, gumbel: Tensor) -> Tensor:
+    """argmax(logits + gumbel): a draw from softmax(logits). Source: Gumbel 1954; Jang et al. 2017, eq. 1."""
+    return (logits + gumbel).argmax(dim=-1)
+
+
+def top_k_draw(logits: Tensor, gumbel: Tensor, k: int) -> Tensor:
+    """A draw among the k likeliest codes; the noise goes by rank, likeliest first. Shapes as in `Draw`."""
+    values, codes = logits.topk(min(k, logits.shape[-1]), dim=-1)
+    rank = (values + gumbel[..., : values.shape[-1]]).argmax(dim=-1, keepdim=True)
+    return codes.gather(-1, rank).squeeze(-1)
+
+
+def likeliest_draw(logits: Tensor, gumbel: Tensor) -> Tensor:
+    """argmax(logits), without noise: Paella's published mode "argmax". Shapes as in `Draw`."""
+    return logits.argmax(dim=-1)
+
+
+def mean_code_draw(codebook: Tensor) -> Draw:
+    """The code nearest to the mean code sum_k p_k e_k: Paella's published mode "quant".
+
+    Args:
+        codebook: "codes width".
+
+    Source: Rampas et al. 2023 (Paella), as published.
+    """
+
+    def draw(logits: Tensor, gumbel: Tensor) -> Tensor:
+        mean = logits.softmax(dim=-1) @ codebook.to(logits)
+        distances = torch.cdist(mean.flatten(0, -2), codebook.to(logits))
+        return distances.argmin(dim=-1).view(logits.shape[:-1])
+
+    return draw
+
+
+def corrupt(tokens: Tensor, replacement: Tensor, share: float, uniform: Tensor) -> Tensor:
+    """Replace a share of the tokens: `replacement` where uniform < share.
+
+    Args:
+        tokens: "batch ...", int64.
+        replacement: Shaped as `tokens`.
+        share: Expected fraction that is replaced, in [0, 1].
+        uniform: In [0, 1), shaped as `tokens`.
+
+    Source: Rampas et al. 2022 (Paella), sec. 3.
+    """
+    return torch.where(uniform < share, replacement, tokens)
+
+
+@torch.no_grad()
+def evaluate_logits(evaluator: Evaluator, denoiser: Denoiser, tokens: Tensor, step: TokenStep) -> Tensor:
+    """A guidance expression's scores of every code at every position.
+
+    Args:
+        evaluator: The run's.
+        denoiser: The expression; all of its networks predict logits.
+        tokens: "batch ...", int64.
+        step: Where in the run they are.
+
+    Returns:
+        "batch ... codes", float32.
+
+    Raises:
+        GlidewireError: The expression is not one of logits, guides by gradients, or its scores are no numbers.
+    """
+    prediction = evaluator(denoiser, tokens, step)
+    if prediction.kind != "logits" or prediction.mean_shift is not None:
+        raise GlidewireError(
+            "a sampler of tokens cannot use this denoiser",
+            expected="networks that score tokens, guided by combinations of their logits",
+            got=prediction.kind if prediction.mean_shift is None else "guidance by a gradient",
+        )
+    logits = prediction.value.movedim(1, -1)
+    if bool(logits.isnan().any()):
+        raise GlidewireError(
+            f"Sampling step {step.index} of {step.total}: the scores of tokens are not numbers",
+            got=f"{int(logits.isnan().sum())} of {logits.numel()} values",
+            hint="Use a higher precision or a lower guidance scale, or check the weights.",
+        )
+    return logits
+
+
+def tempered(logits: Tensor, temperature: float) -> Tensor:
+    """logits / temperature; at temperature 0 the likeliest code alone is possible. Shapes kept."""
+    if temperature > 0:
+        return logits / temperature
+    likeliest = logits.argmax(dim=-1, keepdim=True)
+    return torch.full_like(logits, -math.inf).scatter(-1, likeliest, 0.0)
