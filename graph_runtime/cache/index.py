@@ -17,18 +17,19 @@ BUSY_SECONDS: Final = 10.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS actions (
     key TEXT PRIMARY KEY,          -- of the node call
-    digest TEXT NOT NULL,          -- SHA-256 of the object, or of `outputs` where there is no object
+    digest TEXT NOT NULL,          -- SHA-256 of the object; empty where there is none
     outputs TEXT,                  -- the structure of small results without tensors; NULL: it is in the object
     value_digests TEXT,            -- JSON: the digest of each output, of by-value nodes
     cost REAL NOT NULL,            -- seconds to make it again
     nbytes INTEGER NOT NULL,
     hits INTEGER NOT NULL DEFAULT 1,
     worth REAL NOT NULL,           -- age when last used + hits * cost / nbytes: the least is evicted first
-    last_used REAL NOT NULL        -- seconds since 1970
+    last_used REAL NOT NULL,       -- seconds since 1970
+    seal TEXT NOT NULL             -- SHA-256 of key, digest, outputs, value_digests: sqlite notices little damage
 );
 CREATE INDEX IF NOT EXISTS actions_by_worth ON actions (worth);
 CREATE INDEX IF NOT EXISTS actions_by_digest ON actions (digest);
-CREATE TABLE IF NOT EXISTS files (identity TEXT PRIMARY KEY, digest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS files (identity TEXT PRIMARY KEY, digest TEXT NOT NULL, seal TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (workflow TEXT PRIMARY KEY, record BLOB NOT NULL, finished REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value REAL NOT NULL);
 """
@@ -48,7 +49,8 @@ class Index:
 
     def __init__(self, path: Path, read_only: bool) -> None:
         self.lock = threading.RLock()
-        self._connection = _connect(path, read_only)
+        with _readable():
+            self._connection = _connect(path, read_only)
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, SCHEMA):
             raise GlidewireError(
@@ -62,20 +64,23 @@ class Index:
                 for statement in _TABLES.split(";\n"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        if not read_only:
+            with self.writing():  # finds out now whether the file can be written
+                self._connection.execute("INSERT OR IGNORE INTO facts VALUES ('age', 0)")
 
     def one(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
         """The first row of a query, or None."""
-        with self.lock:
+        with self.lock, _readable():
             return self._connection.execute(statement, values).fetchone()
 
     def all(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a query."""
-        with self.lock:
+        with self.lock, _readable():
             return self._connection.execute(statement, values).fetchall()
 
     def execute(self, statement: str, *values: Any) -> None:
         """Run a statement; inside `writing` it becomes part of that transaction."""
-        with self.lock:
+        with self.lock, _readable():
             self._connection.execute(statement, values)
 
     @contextmanager
@@ -103,6 +108,15 @@ class Index:
         """Close the connection; the last one to close folds the log into the file."""
         with self.lock:
             self._connection.close()
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """A damaged file may even spoil sqlite's own error texts: then the error is that it is damaged."""
+    try:
+        yield
+    except UnicodeDecodeError as problem:
+        raise sqlite3.DatabaseError("the file is malformed") from problem
 
 
 def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
