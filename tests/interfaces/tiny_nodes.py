@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated, NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from glidewire.graph_runtime.context import Context
 from glidewire.graph_runtime.declaration import INJECTED, node
 from glidewire.graph_runtime.sockets import Socket, socket_type
 from glidewire.graph_runtime.widgets import File, Number, Seed, Text
+from PIL import Image as Picture
 
 
 class Grain(torch.Tensor):
@@ -62,6 +64,25 @@ def tiny_read(file: Annotated[str, File(suffixes=(".txt",))], context: Context =
 def tiny_fail(grain: Socket[Grain, "count"]) -> Socket[Grain, "count"]:
     """Fails."""
     raise GlidewireError("the tiny node fails", expected="success", got="failure", hint="It always does.")
+
+
+@node(category="tiny")
+def tiny_crash(grain: Socket[Grain, "count"]) -> Socket[Grain, "count"]:
+    """Raises what is none of our errors."""
+    return grain / {}["nothing"]
+
+
+@node(category="tiny")
+def tiny_steps(
+    grain: Socket[Grain, "count"], steps: int = 20, interrupt: int = -1, context: Context = INJECTED
+) -> Socket[Grain, "count"]:
+    """Goes on step by step with a picture of each, and at one of them the user presses Ctrl-C."""
+    for step in range(steps):
+        if step == interrupt:
+            signal.raise_signal(signal.SIGINT)
+        context.progress(step + 1, steps, "step", preview=lambda: Picture.new("RGB", (4, 4), (200, 10, 10)))
+    context.warn("the steps are over")
+    return grain
 
 
 @node(category="tiny", effect=True)
