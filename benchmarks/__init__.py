@@ -1,1 +1,1 @@
-"""Measurements, side by side with a named peer or with the bare forward; run each with `python -m glidewire.benchmarks.<name>`."""
+"""Measurements beside a named peer or the bare forward; each runs with `python -m glidewire.benchmarks.<name>`."""

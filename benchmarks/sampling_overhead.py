@@ -69,9 +69,8 @@ def main() -> None:
         for timestep in reversed(schedule.timesteps):
             model.network(x_t, torch.full((rows,), timestep), prepared)
 
-    print(
-        f"{given.steps} steps, batch {given.batch}, {side} px, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
+    threads = torch.get_num_threads()
+    print(f"{given.steps} steps, batch {given.batch}, {side} px, {threads} threads, torch {torch.__version__}")
     print(f"{'sampler':<12}{'run s':>10}{'bare s':>10}{'ratio':>8}   (median of {given.rounds}; each round's ratio)")
     for name, sampler in (("ancestral", ancestral_sampler), ("ddim", ddim_sampler)):
         run = lambda sampler=sampler: sampler(guided, schedule, start, context=context)  # noqa: E731

@@ -74,6 +74,20 @@ def glide_text_encoder(
     return Condition(tensors)
 
 
+@node(category="glide", title="GLIDE empty text")
+def glide_empty_text(model: Socket[GlideModel, "_ context width @space"]) -> Socket[Condition, "1 context width"]:
+    """The condition that says nothing: the empty prompt, on which GLIDE was fine-tuned to be unconditional.
+
+    Args:
+        model: A GLIDE model.
+
+    Returns: Text states "1 context width" of padding alone, and the text embedding.
+
+    Source: Nichol et al. 2021 (GLIDE), section 2.3 and 4.2.
+    """
+    return Condition(model.encode_prompt("")[0])
+
+
 @node(category="glide", title="GLIDE denoiser")
 def glide_denoiser(
     model: Socket[GlideModel, "channels context width @space"],

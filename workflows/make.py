@@ -38,7 +38,7 @@ def text_to_image(flow: Workflow) -> Mapping[str, list[str]]:
     prompt = flow.titled(
         "Prompt", glide.glide_text_encoder(checkpoint.model, "a large red cube left of a small blue sphere")
     )
-    empty = flow.titled("Empty prompt", glide.glide_text_encoder(checkpoint.model, ""))
+    empty = flow.titled("Empty prompt", glide.glide_empty_text(checkpoint.model))
     conditional = flow.titled("Conditional", glide.glide_denoiser(checkpoint.model, prompt))
     unconditional = flow.titled("Unconditional", glide.glide_denoiser(checkpoint.model, empty))
     guided = flow.titled("Guidance", guidance.classifier_free_guidance(conditional, unconditional, 3.0))
@@ -63,7 +63,7 @@ def image_to_image(flow: Workflow) -> Mapping[str, list[str]]:
     model = checkpoint.model
     first = flow.titled("First prompt", glide.glide_text_encoder(model, "a large red cube"))
     second = flow.titled("Second prompt", glide.glide_text_encoder(model, "a large green sphere"))
-    empty = flow.titled("Empty prompt", glide.glide_text_encoder(model, ""))
+    empty = flow.titled("Empty prompt", glide.glide_empty_text(model))
     unconditional = flow.titled("Unconditional", glide.glide_denoiser(model, empty))
     make = flow.titled(
         "Make", guidance.classifier_free_guidance(glide.glide_denoiser(model, first), unconditional, 3.0)
@@ -95,7 +95,7 @@ def prompts_and_seeds(flow: Workflow) -> Mapping[str, list[str]]:
     prompts = flow.titled("Prompts", values.text_list(lines))
     checkpoint = flow.titled("GLIDE", glide.load_glide("mini-glide-base.safetensors"))
     prompt = flow.titled("Each prompt", glide.glide_text_encoder(checkpoint.model, cast(str, prompts)))
-    empty = flow.titled("Empty prompt", glide.glide_text_encoder(checkpoint.model, ""))
+    empty = flow.titled("Empty prompt", glide.glide_empty_text(checkpoint.model))
     conditional = flow.titled("Conditional", glide.glide_denoiser(checkpoint.model, prompt))
     unconditional = flow.titled("Unconditional", glide.glide_denoiser(checkpoint.model, empty))
     guided = flow.titled("Guidance", guidance.classifier_free_guidance(conditional, unconditional, 3.0))

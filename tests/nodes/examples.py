@@ -122,6 +122,7 @@ EXAMPLES: dict[str, Example] = {
     # glide
     "load_glide": lambda m: {"checkpoint": m.checkpoint},
     "glide_text_encoder": lambda m: {"model": m.glide, "prompt": "a small green cone"},
+    "glide_empty_text": lambda m: {"model": m.glide},
     "glide_denoiser": lambda m: {"model": m.glide, "text": m.text()},
     # guidance
     "classifier_free_guidance": lambda m: {"conditional": m.denoiser(), "unconditional": m.denoiser("")},
