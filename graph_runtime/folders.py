@@ -36,13 +36,14 @@ class Folders:
         """
         if not name or "\0" in name:
             raise GlidewireError("a file name is empty or holds a NUL", expected=f"a file in {folder}", got=repr(name))
-        outside = False
-        for root in self.roots(folder):
-            candidate = (root / name).resolve()
-            if not (candidate.is_relative_to(root.resolve()) or candidate in self.files):
-                outside = True
-            elif candidate.is_file():
-                return candidate
+        try:
+            found, outside = self._search(folder, name)
+        except (OSError, RuntimeError) as error:  # a name too long, links in a circle
+            raise GlidewireError(
+                f"{name[:80]} cannot be looked up in the {folder} folders", expected="a file name", got=str(error)[:200]
+            ) from None
+        if found is not None:
+            return found
         places = ", ".join(str(root) for root in self.roots(folder)) or "no folder at all"
         if outside:
             raise GlidewireError(
@@ -57,6 +58,20 @@ class Folders:
             got=name,
             hint=near(name, self.listing(folder)) or f"Put it there, or start with --{folder} naming its folder.",
         )
+
+    def _search(self, folder: str, name: str) -> tuple[Path | None, bool]:
+        """The file if it is there, and whether the name led out of some folder."""
+        named = Path(name).resolve()
+        if named in self.files and named.is_file():
+            return named, False
+        outside = False
+        for root in self.roots(folder):
+            candidate = (root / name).resolve()
+            if not (candidate.is_relative_to(root.resolve()) or candidate in self.files):
+                outside = True
+            elif candidate.is_file():
+                return candidate, outside
+        return None, outside
 
     def listing(self, folder: str, suffixes: Iterable[str] = ()) -> list[str]:
         """The files (relative names, sorted) in the folders called `folder` that have one of the endings."""

@@ -106,3 +106,19 @@ def test_any_name_is_found_inside_or_refused(folders, house, name):
 def test_near_names():
     assert near("heigth", ["height", "seed"]) == "Did you mean height?"
     assert near("q", ["height", "seed"]) is None
+
+
+def test_names_that_no_file_system_takes_are_refused_in_words(folders, house):
+    with pytest.raises(GlidewireError, match="a{80} cannot be looked up in the input folders; expected a file name"):
+        folders.find("input", "a" * 5000)
+    (house / "first" / "loop").symlink_to(house / "first" / "loop")
+    with pytest.raises(GlidewireError, match="loop"):
+        folders.find("input", "loop")
+
+
+def test_a_file_named_by_the_user_is_found_without_any_folder(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    named = (tmp_path / "a.png").resolve()
+    assert Folders(files=frozenset({named})).find("input", str(named)) == named
+    with pytest.raises(GlidewireError, match="no folder at all"):
+        Folders().find("input", str(named))
