@@ -1,0 +1,1 @@
+"""CLIP text encoders on their own, as Stable Diffusion and unCLIP carry them beside their denoisers."""
