@@ -85,7 +85,7 @@ def digest(value: Any) -> str:
     def keep(tensor: torch.Tensor) -> list[Any]:
         plain = _plain(tensor, clone=False)
         data = plain.reshape(-1).view(torch.uint8) if plain.numel() else torch.empty(0, dtype=torch.uint8)
-        content = hashlib.sha256(memoryview(data.numpy())).hexdigest()
+        content = hashlib.sha256(data.numpy().data).hexdigest()
         return ["t", str(plain.dtype), list(plain.shape), content]
 
     def handle(thing: Any) -> list[Any]:
