@@ -66,7 +66,7 @@ def parse_size(text: str) -> int:
 @cache_commands.command("stats", epilog=EXIT_CODES)
 def stats(cache: options.CacheFolder = None, as_json: options.Json = False, debug: options.Debug = False) -> None:
     """How many entries, how many bytes, where."""
-    from .session import open_store
+    from .surroundings import open_store
 
     _report(dict(open_store(cache).stats()), as_json=as_json)
 
@@ -74,7 +74,7 @@ def stats(cache: options.CacheFolder = None, as_json: options.Json = False, debu
 @cache_commands.command("verify", epilog=EXIT_CODES)
 def verify(cache: options.CacheFolder = None, as_json: options.Json = False, debug: options.Debug = False) -> None:
     """Read every entry; damaged ones are removed, and made again when they are needed."""
-    from .session import open_store
+    from .surroundings import open_store
 
     _report(_plain(open_store(cache).verify()), as_json=as_json)
 
@@ -87,7 +87,7 @@ def prune(
     debug: options.Debug = False,
 ) -> None:
     """Remove what is cheapest to make again for its size, until the rest fits the budget."""
-    from .session import open_store
+    from .surroundings import open_store
 
     _report(_plain(open_store(cache).prune(parse_size(budget))), as_json=as_json)
 
@@ -100,7 +100,7 @@ def clear(
     debug: options.Debug = False,
 ) -> None:
     """Remove every entry."""
-    from .session import cache_folder, open_store
+    from .surroundings import cache_folder, open_store
 
     if not yes and not typer.confirm(f"Remove every cached result in {cache_folder(cache)}?", err=True):
         raise typer.Exit(options.CANCELLED)
@@ -127,7 +127,7 @@ def _report(facts: dict[str, Any], *, as_json: bool) -> None:
 @model_commands.command("list", epilog=EXIT_CODES)
 def list_models(models: options.Models = None, as_json: options.Json = False, debug: options.Debug = False) -> None:
     """The checkpoints in the model folders, and what each of them is."""
-    from .session import find_folders
+    from .surroundings import find_folders
 
     folders = find_folders(models or (), (), "output")
     rows = [_identity(name, folders.find("models", name)) for name in folders.listing("models", _CHECKPOINTS)]
@@ -150,7 +150,7 @@ def inspect_model(
 ) -> None:
     """What a checkpoint is, from its header alone: family, variant, hyper-parameters, dims, digest."""
     from ..digests import sha256_file
-    from .session import find_folders
+    from .surroundings import find_folders
 
     with options.exits_with(options.UNREADABLE):
         path = Path(file).expanduser()

@@ -22,7 +22,8 @@ from ..graph_runtime.host_schema import object_info
 from ..graph_runtime.mapping import per_item
 from ..graph_runtime.registry import Registry
 from ..graph_runtime.widgets import File
-from .session import ROOT, find_device, pack_registry
+from .session import pack_registry
+from .surroundings import ROOT, find_device
 from .version import versions
 
 WEB_DIRECTORY = "./web"

@@ -13,7 +13,7 @@ from ..graph_runtime.declaration import NodeDeclaration
 from ..graph_runtime.graph import Graph, NodeCall, Wire
 from ..graph_runtime.problems import GraphProblems, Problem
 from ..graph_runtime.registry import Registry
-from .session import PACKAGE
+from .surroundings import PACKAGE
 
 _LINE = 100
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-import platformdirs
-import torch
-
 from ..errors import GlidewireError
-from ..graph_runtime.cache import Cache, Store
+from ..graph_runtime.cache import Cache
 from ..graph_runtime.check import Report
 from ..graph_runtime.check import check as check_graph
 from ..graph_runtime.context import CancelToken, Policy
@@ -29,11 +26,10 @@ from ..graph_runtime.plan import Plan
 from ..graph_runtime.plan import plan as plan_graph
 from ..graph_runtime.problems import GraphProblems, Problem
 from ..graph_runtime.registry import Registry, collect
-from .assignments import relative_names
+from ..graph_runtime.widgets import File
+from .assignments import places, relative_names
+from .surroundings import PACKAGE, ROOT, find_device, find_dtype, find_folders, open_store, use_threads
 from .version import versions
-
-PACKAGE = __name__.rpartition(".interfaces.")[0]
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @functools.cache
@@ -125,7 +121,7 @@ class Session:
             ),
             policy=Policy(
                 device=find_device(options.get("device", "auto")),
-                dtype=_dtype(options.get("dtype", "float32")),
+                dtype=find_dtype(options.get("dtype", "float32")),
                 deterministic=options.get("deterministic", False),
             ),
             cache=Cache(store=None if options.get("cache", "") is None else open_store(options.get("cache"))),
@@ -181,11 +177,26 @@ class Session:
             RECORDER.reset(recorder)
 
     def provenance(self, graph: Graph) -> dict[str, str]:
-        """What a saved picture carries: "workflow" (saved form), "prompt" (API form), "glidewire" (versions)."""
-        told = {**versions(), "device": self.policy.device, "dtype": self.policy.dtype}
+        """What pictures carry: "workflow" (saved form), "prompt" (API form), "glidewire" (versions, digests)."""
+        facts = {"device": self.policy.device, "dtype": self.policy.dtype, "files": self.file_digests(graph)}
         graph = relative_names(graph, self.registry, self.folders)
-        documents = {"workflow": to_saved(graph, self.registry), "prompt": to_api(graph), "glidewire": told}
+        documents = {
+            "workflow": to_saved(graph, self.registry),
+            "prompt": to_api(graph),
+            "glidewire": {**versions(), **facts},
+        }
         return {name: json.dumps(document) for name, document in documents.items()}
+
+    def file_digests(self, graph: Graph) -> dict[str, str]:
+        """SHA-256 of each file that the graph's inputs name, by the file's own name."""
+        found = {}
+        for place in places(graph, self.registry):
+            name = place.call.inputs.get(place.input.id, place.input.default)
+            if isinstance(place.input.widget, File) and isinstance(name, str):
+                with suppress(GlidewireError):  # not needed by this run, or check would have refused it
+                    path = self.folders.find(place.input.widget.folder, name)
+                    found[path.name] = self.cache.files.digest(path)
+        return found
 
 
 @dataclass(frozen=True)
@@ -221,76 +232,3 @@ def load(source: str | Path | Mapping[str, Any] | Graph, registry: Registry) -> 
     path = None if isinstance(source, Mapping) else locate_workflow(source)
     reading = examine(path or source, registry, which="prompt")
     return Loaded(reading.graph, path, tuple(reading.problems))
-
-
-def find_folders(
-    models: Iterable[str | Path], inputs: Iterable[str | Path], output: str | Path, workflow: Path | None = None
-) -> Folders:
-    """The folders that files are looked up in and written to.
-
-    Models: those given, then $GLIDEWIRE_MODELS, then the shipped weights. Inputs: those given, else the current
-    folder; then the workflow's own folder. A shipped workflow has none.
-
-    Raises:
-        GlidewireError: a folder that was given does not exist, or the output is a file.
-    """
-    named = [entry for entry in os.environ.get("GLIDEWIRE_MODELS", "").split(os.pathsep) if entry]
-    beside = [] if workflow is None or workflow.is_relative_to(ROOT) else [workflow.resolve().parent]
-    destination = Path(output).expanduser()
-    if destination.exists() and not destination.is_dir():
-        raise GlidewireError("the output folder is a file", expected="a folder, or a path that is free", got=output)
-    return Folders(
-        models=(*_folders("models", models), *_folders("GLIDEWIRE_MODELS", named), ROOT / "weights"),
-        input=tuple(dict.fromkeys([*(_folders("input", inputs) or [Path.cwd()]), *beside])),
-        output=destination,
-    )
-
-
-def _folders(what: str, names: Iterable[str | Path]) -> list[Path]:
-    found = [Path(name).expanduser().resolve() for name in names]
-    for path in found:
-        if not path.is_dir():
-            raise GlidewireError(f"the {what} folder does not exist", expected="an existing folder", got=path)
-    return found
-
-
-def find_device(name: str) -> str:
-    """The device that `name` means on this machine.
-
-    Raises:
-        GlidewireError: torch knows no such device, or this machine has none.
-    """
-    here = ["cpu"]
-    here += [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    here += ["mps"] if torch.backends.mps.is_available() else []
-    if name == "auto":
-        return "cuda" if "cuda:0" in here else here[-1]
-    if name in here or (name == "cuda" and "cuda:0" in here):
-        return name
-    raise GlidewireError("this machine has no such device", expected=f"auto, {', '.join(here)}", got=name)
-
-
-def _dtype(name: str) -> str:
-    if name not in ("float32", "bfloat16", "float16"):
-        raise GlidewireError("no such number type", expected="float32, bfloat16 or float16", got=name)
-    return name
-
-
-def use_threads(count: int | None) -> None:
-    """Let torch use `count` processor threads; None leaves it as it is."""
-    if count is None:
-        return
-    if count < 1:
-        raise GlidewireError("the number of threads is impossible", expected="at least 1", got=count)
-    torch.set_num_threads(count)
-
-
-def cache_folder(named: str | Path | None = None) -> Path:
-    """The folder of the disk cache: the one named, else $GLIDEWIRE_CACHE, else the user's cache folder."""
-    chosen = named or os.environ.get("GLIDEWIRE_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("glidewire")
-
-
-def open_store(named: str | Path | None = None) -> Store:
-    """The disk cache; see `cache_folder`."""
-    return Store(cache_folder(named))

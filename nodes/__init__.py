@@ -1,6 +1,6 @@
 """What a user wires: one file per component family, each node a declaration and a few lines."""
 
-from .glide import glide_denoiser, glide_text_encoder, load_glide
+from .glide import glide_denoiser, glide_empty_text, glide_text_encoder, load_glide
 from .guidance import classifier_free_guidance
 from .images import (
     batch_images,
@@ -24,6 +24,7 @@ __all__ = [
     "ddim_inversion",
     "ddim_sampler",
     "glide_denoiser",
+    "glide_empty_text",
     "glide_text_encoder",
     "image_grid",
     "image_to_sample",

@@ -295,6 +295,7 @@ def test_the_package_offers_its_doors_and_nodes_by_name():
     assert {"Workflow", "run", "check", "plan", "nodes", "GlidewireError"} <= set(names)
     for declaration in pack_registry():
         assert declaration.name in names
+        assert hasattr(glidewire.nodes, declaration.name), f"add {declaration.name} to nodes/__init__.py"
         assert getattr(glidewire, declaration.name).declaration is declaration
         assert getattr(glidewire.nodes, declaration.name).declaration is declaration
     with pytest.raises(AttributeError):

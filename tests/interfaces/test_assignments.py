@@ -8,7 +8,7 @@ import pytest
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
 from glidewire.interfaces.assignments import assign, assign_seed, find_node, find_place, relative_names
-from glidewire.interfaces.session import find_folders
+from glidewire.interfaces.surroundings import find_folders
 from hypothesis import given
 from hypothesis import strategies as st
 
