@@ -54,10 +54,12 @@ class Merge:
     Attributes:
         sources: The published keys.
         target: The module's key.
+        zeros: Places among the parts where the module has zeros that files leave out, such as a missing bias.
     """
 
     sources: tuple[str, ...]
     target: str
+    zeros: tuple[int, ...] = ()
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -66,11 +68,15 @@ class Merge:
 
     def load(self, published: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The module's tensor from the published ones, in the order of `sources`."""
-        return (torch.cat(list(published)),)
+        parts = list(published)
+        for place in self.zeros:
+            parts.insert(place, torch.zeros_like(published[0]))
+        return (torch.cat(parts),)
 
     def publish(self, values: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The inverse of `load`."""
-        return tuple(values[0].unflatten(0, (len(self.sources), -1)).unbind())
+        parts = values[0].unflatten(0, (len(self.sources) + len(self.zeros), -1)).unbind()
+        return tuple(part for place, part in enumerate(parts) if place not in self.zeros)
 
 
 KeyMap = tuple[Entry | Merge, ...]
@@ -100,6 +106,11 @@ def unprefixed(key_map: KeyMap, prefix: str) -> KeyMap:
     """The layout in which files carry the module's own names, without the prefix of our wrapper around it."""
     targets = dict.fromkeys(target for entry in key_map for target in entry.targets)
     return tuple(Entry(target.removeprefix(prefix), (target,)) for target in targets)
+
+
+def transposed(source: str, target: str) -> Entry:
+    """A matrix that the module holds with its sides exchanged."""
+    return Entry(source, (target,), lambda value: (value.mT,), lambda values: values[0].mT)
 
 
 def head_major(source: str, targets: Sequence[str], channels: int) -> tuple[Entry, ...]:

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from glidewire.errors import GlidewireError
-from glidewire.models.digest import file_digest
+from glidewire.models.digest import file_digest, network_digest
 
 
 def test_is_the_content_and_not_the_name(tmp_path: Path) -> None:
@@ -38,3 +39,14 @@ def test_unreadable_files_are_told(tmp_path: Path) -> None:
         file_digest(tmp_path / "absent")
     with pytest.raises(GlidewireError, match="cannot be read"):
         file_digest(tmp_path)
+
+
+def test_a_network_is_its_weights_its_spec_and_its_precision() -> None:
+    network = torch.nn.Linear(2, 2)
+    digests = [network_digest(network, "spec", None), network_digest(network, "other", None)]
+    with torch.no_grad():
+        network.weight[0, 0] += 1
+    digests += [network_digest(network, "spec", None), network_digest(network, "spec", "a file's")]
+    digests.append(network_digest(network.half(), "spec", "a file's"))
+    assert len(set(digests)) == len(digests)
+    assert digests[3] == "a file's:float32"

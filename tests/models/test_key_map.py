@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from glidewire.models.key_map import Entry, head_major, published_shapes, published_state_dict, renamed, unfolded
+from glidewire.models.key_map import (
+    Entry,
+    Merge,
+    head_major,
+    published_shapes,
+    published_state_dict,
+    renamed,
+    transposed,
+    unfolded,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -42,3 +51,18 @@ def test_published_names_and_shapes() -> None:
 def test_a_hole_in_a_key_map_is_a_mistake_of_ours() -> None:
     with pytest.raises(AssertionError, match=r"ours\.bias"):
         published_shapes(nn.ModuleDict({"ours": nn.Linear(2, 3)}), (Entry("w", ("ours.weight",)),))
+
+
+def test_zeros_that_files_leave_out_are_put_in_and_left_out_again() -> None:
+    merge = Merge(("query", "value"), "qkv", zeros=(1,))
+    query, value = torch.ones(2), torch.full((2,), 3.0)
+    (whole,) = merge.load((query, value))
+    assert whole.tolist() == [1, 1, 0, 0, 3, 3]
+    assert [part.tolist() for part in merge.publish((whole,))] == [query.tolist(), value.tolist()]
+
+
+def test_a_transposed_matrix_returns() -> None:
+    entry = transposed("theirs", "ours")
+    matrix = torch.arange(6.0).view(2, 3)
+    (loaded,) = entry.load((matrix,))
+    assert loaded.shape == (3, 2) and torch.equal(entry.publish((loaded,))[0], matrix)
