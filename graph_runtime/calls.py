@@ -60,7 +60,10 @@ class Caller:
             missing = [
                 entry.id
                 for entry in declaration.inputs
-                if values[entry.id] is None and entry.default is REQUIRED and not entry.optional
+                if values[entry.id] is None
+                and entry.default is REQUIRED
+                and not entry.optional
+                and entry.id not in declaration.lazy_inputs
             ]
             if missing:
                 raise GlidewireError(
@@ -84,7 +87,9 @@ class Caller:
         function = declaration.function
         extra = {"context": self._context(declaration, call, shown)} if declaration.takes_context else {}
         if not listed:
-            return declaration.results(function(**values, **extra))
+            results = declaration.results(function(**values, **extra))
+            pairs = zip(declaration.outputs, results, strict=True)
+            return tuple(list(value) if output.is_list else value for output, value in pairs)
         gathered: tuple[list[Any], ...] = tuple([] for _ in declaration.outputs)
         for item in per_item(values, listed):
             if self.cancel.cancelled:

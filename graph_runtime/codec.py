@@ -262,8 +262,9 @@ def _present(device: str) -> bool:
 def _range(value: torch.Tensor) -> str:
     if value.numel() == 0 or value.is_complex() or value.is_meta or value.numel() > 2**24:
         return ""
-    numbers = value.detach().float()
-    return f" in [{numbers.min().item():.4g}, {numbers.max().item():.4g}]"
+    exact = value.dtype in (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8)
+    low, high = torch.aminmax(value.detach() if exact else value.detach().float())
+    return f" in [{low.item():.4g}, {high.item():.4g}]"
 
 
 def _short(text: str, limit: int) -> str:

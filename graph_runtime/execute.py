@@ -141,10 +141,11 @@ class _Run:
         self._live: dict[str, tuple[Any, ...]] = {}
         self._had: set[str] = set()
         self._missed: set[str] = set()
+        self._announced: set[str] = set()
         self._demand = Demand()
         self._failures: dict[str, NodeFailure] = {}
         self._skipped: dict[str, str] = {}
-        self._seconds: dict[str, float] = {}
+        self._costs: dict[str, tuple[float, int]] = {}
         self._digests: dict[str, str] = {}
 
     def result(self) -> RunResult:
@@ -214,9 +215,12 @@ class _Run:
         key = self._keys.keys.get(node)
         if key is None or node in self._missed or self._keys.declaration(node).effect:
             return False
-        found = self._cache.get(key.key)
+        tier = self._cache.lookup(key.key)
+        found = self._cache.get(key.key) if tier else None
         self._pass_warnings_on(node)
         if found is not None:
+            if tier and node not in self._announced:  # its key was not known when the run began
+                self._emit(events.Cached(**self._place(node), tier=tier))
             self._live[node] = found
             self._had.add(node)
             return True
@@ -248,7 +252,8 @@ class _Run:
             if not self._keep_going:
                 raise _Stop
             return
-        self._live[node], self._seconds[node] = made.outputs, made.seconds
+        self._live[node] = made.outputs
+        self._costs[node] = made.seconds, codec.nbytes(made.outputs)
         self._had.add(node)
         if declaration.effect:
             self._digests[node] = self._digest_of_inputs(node, values)
@@ -256,8 +261,8 @@ class _Run:
         described = {
             output.id: codec.describe(value) for output, value in zip(declaration.outputs, made.outputs, strict=True)
         }
-        size = codec.nbytes(made.outputs)
-        self._emit(events.Finished(**place, seconds=made.seconds, nbytes=size, outputs=described, show=made.shown))
+        seconds, size = self._costs[node]
+        self._emit(events.Finished(**place, seconds=seconds, nbytes=size, outputs=described, show=made.shown))
         self._release(node)
 
     def _inputs(self, node: str) -> dict[str, Any]:
@@ -275,7 +280,7 @@ class _Run:
         outputs = self._live[node]
         handles = any(kind.handle for output in declaration.outputs for kind in output.types)
         digests = tuple(digest_or_none(value) for value in outputs) if declaration.by_value else None
-        self._cache.put(key.key, outputs, self._seconds[node], digests=digests, storable=not handles)
+        self._cache.put(key.key, outputs, self._costs[node][0], digests=digests, storable=not handles)
         self._pass_warnings_on(node)
 
     def _release(self, node: str) -> None:
@@ -304,6 +309,7 @@ class _Run:
         self._emit(events.Queued(run=self._name, nodes=tuple(self._keys.needed), will_run=will_run))
         for node in self._keys.needed:
             if status[node] in ("memory", "disk"):
+                self._announced.add(node)
                 self._emit(events.Cached(**self._place(node), tier=status[node]))
 
     def _pass_warnings_on(self, node: str) -> None:
@@ -330,7 +336,7 @@ class _Run:
         spared = {node for node, found in self._demand.status.items() if found not in ("run", "effect")}
         had = self._keys.needed if ok else (self._had | spared).difference(self._failures, self._skipped)
         last = self._cache.last_run(name)
-        self._cache.record_run(name, record_of(self._keys, self._caller.environment, had, self._seconds, last))
+        self._cache.record_run(name, record_of(self._keys, self._caller.environment, had, self._costs, last))
         if self._targets:
             self._pass_warnings_on(self._targets[-1])
 

@@ -23,7 +23,7 @@ def record_of(
     keys: Keys,
     environment: Mapping[str, str],
     had: Container[str],
-    seconds: Mapping[str, float],
+    costs: Mapping[str, tuple[float, int]],
     last: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The record of a run, as plain JSON.
@@ -32,7 +32,7 @@ def record_of(
         keys: Of the graph that ran.
         environment: The facts behind "@environment".
         had: The nodes whose result was there in the end, or was not needed.
-        seconds: How long each node that ran took.
+        costs: Seconds and bytes of each node that ran.
         last: The record before: nodes that did not come to a result keep what it says.
     """
     before = (last or {}).get("nodes", {})
@@ -40,8 +40,8 @@ def record_of(
     for node in keys.graph.calls:
         key = keys.keys.get(node)
         if key is not None and node in had:
-            took = seconds.get(node, before.get(node, {}).get("seconds"))
-            nodes[node] = {"key": key.key, "parts": dict(key.parts), "seconds": took}
+            cost = costs.get(node) or before.get(node, {}).get("cost")
+            nodes[node] = {"key": key.key, "parts": dict(key.parts), "cost": cost and list(cost)}
         elif node in before:
             nodes[node] = before[node]
     return {"environment": dict(environment), "nodes": nodes}

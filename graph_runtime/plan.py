@@ -27,7 +27,7 @@ class Entry:
         key: Its key; None while it hangs on a value that is not known before the run.
         why: The reason.
         seconds: What it took when it last ran, if that is known.
-        nbytes: The size of its result, if that is known.
+        nbytes: The size of its result then.
     """
 
     status: Status
@@ -44,11 +44,13 @@ class Plan:
     Args:
         entries: By node id.
         seconds: What the nodes that will run took when they last ran; nodes that never ran count as nothing.
+        nbytes: The size of what they made then.
         saved: What the nodes found in the cache took.
     """
 
     entries: Mapping[str, Entry]
     seconds: float = 0.0
+    nbytes: int = 0
     saved: float = 0.0
 
     @property
@@ -94,12 +96,13 @@ def plan(
     return Plan(
         entries,
         seconds=sum(entry.seconds or 0.0 for entry in entries.values() if entry.status in ("run", "effect")),
+        nbytes=sum(entry.nbytes or 0 for entry in entries.values() if entry.status in ("run", "effect")),
         saved=sum(entry.seconds or 0.0 for entry in entries.values() if entry.status in ("memory", "disk")),
     )
 
 
 def _entry(keys: Keys, cache: Cache, explain: Explainer, node: str, status: Status) -> Entry:
     key = keys.keys.get(node)
-    cost = cache.cost(key.key) if key is not None and status in ("memory", "disk") else None
-    seconds = cost[0] if cost else explain.seconds(node)
-    return Entry(status, key.key if key else None, explain.why(node), seconds, cost[1] if cost else None)
+    cached = cache.cost(key.key) if key is not None and status in ("memory", "disk") else None
+    seconds, nbytes = cached or explain.cost(node) or (None, None)
+    return Entry(status, key.key if key else None, explain.why(node), seconds, nbytes)

@@ -84,9 +84,10 @@ class Explainer:
         """For nodes that will not be looked at."""
         return Why("unneeded", "nothing that will run asks for it")
 
-    def seconds(self, node: str) -> float | None:
-        """What the node took in the last run that it took part in."""
-        return self._last.get(node, {}).get("seconds")
+    def cost(self, node: str) -> tuple[float, int] | None:
+        """Seconds and bytes that the node took when it last ran in this workflow."""
+        found = self._last.get(node, {}).get("cost")
+        return None if found is None else (found[0], found[1])
 
     def _changed(self, node: str) -> Why:
         roots = self._roots[node]

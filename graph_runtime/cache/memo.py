@@ -33,7 +33,7 @@ class CacheMemo(Memo):
 
     def store(self, key: str, value: Mapping[str, torch.Tensor], seconds: float) -> None:
         """Keep tensors under `key`; `seconds` is what it cost to make them."""
-        self._cache.put(self._key(key), (dict(value),), seconds, keep=True)
+        self._cache.put(self._key(key), (dict(value),), seconds)
 
     def _key(self, key: str) -> str:
         return hashlib.sha256(f"{self._head}{key}".encode()).hexdigest()

@@ -183,7 +183,7 @@ def _pick(which: str, **_: Any) -> list[str]:
 
 
 @node(category="test", lazy=_pick, lazy_inputs=["first", "second"])
-def picky(which: str = "first", first: float = 1.0, second: float = 2.0) -> float:
+def picky(first: Annotated[float, Wired()], second: Annotated[float, Wired()], which: str = "first") -> float:
     """One of two, if it is named rightly."""
     return first if which == "first" else second
 

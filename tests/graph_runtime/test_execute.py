@@ -177,7 +177,7 @@ def test_by_value_cuts_off_early(bench: Any, tiny: Any) -> None:
     bench.run(graph(2.25))
     assert bench.names(events.Started) == ["r", "p", "q", "k"]
     bench.run(graph(2.75))
-    assert bench.names(events.Started) == ["r", "k"]
+    assert bench.names(events.Started) == ["r", "k"] and bench.names(events.Cached) == ["q"]
     bench.run(graph(3.0))
     assert bench.names(events.Started) == ["r", "p", "q", "k"]
 
@@ -324,6 +324,11 @@ def test_a_lazy_choice_that_raises_is_the_failure_of_its_node(bench: Any, tiny: 
     (failure,) = bench.run(graph).failures
     assert failure.node == "p" and failure.error == "there is no third; expected first or second"
     assert bench.names(events.Started) == ["p"]
+
+
+def test_a_lazy_input_that_is_required_may_stay_out(bench: Any, tiny: Any) -> None:
+    graph = tiny.graph(t=("number", {}), p=("picky", {"which": "first", "first": "t"}))
+    assert bench.run(graph, "p").outputs == {"p": (1.0,)}
 
 
 def test_a_missing_input_is_named(bench: Any) -> None:

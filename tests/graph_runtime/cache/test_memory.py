@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from glidewire.graph_runtime.cache.memory import MemoryTier
 from hypothesis import given
@@ -51,3 +52,28 @@ def test_bytes_are_counted_right_whatever_happens(puts: list[tuple[int, int, flo
         tier.put(str(key), block(size), seconds, pinned=())
         assert 0 <= tier.used[0] <= 10_000
         assert tier.used[0] == sum(tier.nbytes(str(held)) for held in range(6) if str(held) in tier)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_what_leaves_the_device_waits_on_the_host_and_comes_back() -> None:
+    tier = MemoryTier(budget=1_000_000, device_budget=50_000)
+    first, second = (torch.ones(10_000, device="cuda"),), (torch.zeros(10_000, device="cuda"),)
+    tier.put("first", first, seconds=1.0, pinned=())
+    tier.put("second", second, seconds=2.0, pinned=())
+    assert tier.used[1] <= 50_000 and tier.used[0] >= 40_000 and len(tier) == 2
+    back = tier.get("first")[0]
+    assert back.device.type == "cuda" and torch.equal(back, first[0])
+
+
+def test_a_handle_counts_what_it_says_and_is_dropped_rather_than_moved() -> None:
+    class Network:
+        device = torch.device("cuda")
+
+        def nbytes(self) -> int:
+            return 40_000
+
+    tier = MemoryTier(budget=1_000_000, device_budget=50_000)
+    tier.put("one", (Network(),), seconds=1.0, pinned=())
+    assert tier.used[1] >= 40_000
+    tier.put("two", (Network(),), seconds=2.0, pinned=())
+    assert "one" not in tier and "two" in tier and tier.used[1] < 50_000

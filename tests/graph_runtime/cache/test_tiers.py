@@ -96,7 +96,7 @@ def test_a_memo_is_the_nodes_own_and_its_version_and_environment_count(make: Cal
     cache, facts = make(), environment(Policy())
     declaration = tiny.segmented.declaration
     memo = CacheMemo(cache, declaration, facts)
-    memo.store("step 3", {"x": torch.ones(2), "state": torch.zeros(1, dtype=torch.bfloat16)}, 0.0)
+    memo.store("step 3", {"x": torch.ones(2), "state": torch.zeros(1, dtype=torch.bfloat16)}, 1.0)
     cache.clear_memory()
     found = memo.recall("step 3")
     assert set(found) == {"x", "state"} and torch.equal(found["x"], torch.ones(2))
