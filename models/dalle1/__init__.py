@@ -1,0 +1,1 @@
+"""The discrete autoencoder of DALL-E: pictures to 8192 tokens and back."""
