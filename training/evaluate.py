@@ -25,8 +25,10 @@ from ..models.glide.network import GlideTextToImage
 from ..models.glide.tokenizer import GlideTokenizer
 from .judge import judge, score
 from .scenes import Caption, held_out_prompts
+from .scenes.world import HELD_OUT_OBJECTS
 from .sheets import save_sheet
 
+KINDS = ("unseen object", "unseen arrangement", "unseen object in a pair")
 ATTRIBUTES = ("objects", "shape", "colour", "size", "relation", "ground")
 
 
@@ -47,14 +49,21 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Row:
-    """Figures at one guidance scale: the share of pictures with everything right, and per attribute where stated."""
+    """Figures at one guidance scale: shares of the pictures that are right.
+
+    Attributes:
+        scale: Of classifier-free guidance; 1 is unguided.
+        pictures: How many were judged.
+        everything: Share with every stated attribute right.
+        attributes: Share right for each attribute, of the pictures whose prompts state it.
+        groups: `everything` for each kind of prompt; see `kind`.
+    """
 
     scale: float
     pictures: int
     everything: float
     attributes: dict[str, float]
-    one_solid: float
-    two_solids: float
+    groups: dict[str, float]
 
 
 @torch.no_grad()
@@ -102,19 +111,25 @@ def draw(
 
 def figures(pictures: NDArray[np.uint8], captions: Sequence[Caption], scale: float) -> Row:
     """The judge's figures for pictures [count height width 3] that should each show its caption."""
-    right, stated, whole = Counter[str](), Counter[str](), []
+    right, stated, whole = Counter[str](), Counter[str](), dict[str, list[bool]]()
     for picture, caption in zip(pictures, captions, strict=True):
         scores = score(judge(picture), caption.statement)
         stated.update(scores.keys())
         right.update(name for name, holds in scores.items() if holds)
-        whole.append((len(caption.statement.objects), all(scores.values())))
-
-    def share(*solids: int) -> float:
-        chosen = [holds for count, holds in whole if count in solids]
-        return sum(chosen) / max(1, len(chosen))
-
+        whole.setdefault(kind(caption), []).append(all(scores.values()))
+    groups = {name: sum(whole[name]) / len(whole[name]) for name in KINDS if name in whole}
     attributes = {name: right[name] / stated[name] for name in ATTRIBUTES if stated[name]}
-    return Row(scale, len(pictures), share(1, 2), attributes, share(1), share(2))
+    everything = sum(map(sum, whole.values())) / len(pictures)
+    return Row(scale, len(pictures), everything, attributes, groups)
+
+
+def kind(caption: Caption) -> str:
+    """What makes a held-out prompt new: an unseen object, alone or in a pair, or an unseen pair of seen objects."""
+    objects = caption.statement.objects
+    unseen = any((described.colour, described.shape) in HELD_OUT_OBJECTS for described in objects)
+    if not unseen:
+        return "unseen arrangement"
+    return "unseen object" if len(objects) == 1 else "unseen object in a pair"
 
 
 def evaluate(
@@ -151,10 +166,10 @@ def evaluate(
 
 def table(rows: Sequence[Row]) -> Table:
     """The rows as a table for a terminal."""
-    names = [name for name in ATTRIBUTES if any(name in row.attributes for row in rows)]
-    shown = Table("guidance", "everything", "one solid", "two solids", *names, title="Right, in %")
+    groups, names = list(rows[0].groups), list(rows[0].attributes)
+    shown = Table("guidance", "everything", *groups, *names, title="Right, in %")
     for row in rows:
-        values = [row.everything, row.one_solid, row.two_solids, *(row.attributes.get(name, 0.0) for name in names)]
+        values = [row.everything, *(row.groups[name] for name in groups), *(row.attributes[name] for name in names)]
         label = "unguided" if row.scale == 1 else f"{row.scale:g}"
         shown.add_row(label, *(f"{100 * value:.1f}" for value in values))
     return shown

@@ -1,0 +1,110 @@
+"""The card that lies beside shipped weights: recipe, data, digest, and the judge's figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from safetensors import safe_open
+
+from ..errors import GlidewireError
+from .evaluate import ATTRIBUTES
+from .scenes.world import HELD_OUT_OBJECTS
+
+_INTRODUCTION = """\
+GLIDE's base model (Nichol et al. 2021) at toy size: a text transformer and a U-Net with learned variance, in the
+published checkpoint layout. It draws one or two shaded solids on a plain ground from captions such as *a small red
+cube left of a blue sphere on white ground*, and knows no other words. It exists so that every node of the pack can be
+run, watched and tested on a CPU with weights that mean something."""
+
+
+def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
+    """The card's Markdown.
+
+    Args:
+        weights: The safetensors file, with the metadata that the recipe wrote.
+        figures: `figures.json` of the evaluation of these weights.
+        command: The command that trained them.
+        notes: Paragraphs about this run that no file knows.
+
+    Raises:
+        GlidewireError: when the figures are not an evaluation, or the weights carry no recipe.
+    """
+    with safe_open(weights, "pt") as file:
+        metadata = dict(file.metadata() or {})
+        count = sum(file.get_slice(key).get_shape() != [] and _size(file, key) for key in file.keys())  # noqa: SIM118
+    try:
+        found, recipe = json.loads(figures.read_text()), json.loads(metadata["glidewire.recipe"])
+        rows = found["rows"]
+    except (OSError, ValueError, KeyError) as error:
+        raise GlidewireError(
+            "card: recipe or figures are missing",
+            expected="weights published by the recipe and figures.json of their evaluation",
+            got=f"{type(error).__name__}: {error}",
+        ) from error
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    excluded = ", ".join(sorted(f"{colour} {shape}" for colour, shape in HELD_OUT_OBJECTS))
+    sampling = found["sampling"]
+    return "\n".join(
+        [
+            f"# {weights.stem}\n",
+            _INTRODUCTION,
+            "\n## File\n",
+            f"- `{weights.name}`, {weights.stat().st_size / 1e6:.1f} MB, {count / 1e6:.2f} M parameters",
+            f"- sha256 `{digest}`",
+            f"- hyper-parameters: `{metadata['glidewire.spec']}`",
+            "\n## Recipe\n",
+            f"`{command}`\n",
+            f"{metadata['glidewire.steps']} updates; moving average of the weights. Parameters:\n",
+            *(f"- {name}: {value}" for name, value in recipe.items()),
+            *([f"\n{notes}"] if notes else []),
+            "\n## Data\n",
+            f"{recipe['pool_size']:,} procedural scenes (`training/scenes`), captions drawn anew for every picture. "
+            f"Never in training: {excluded}; and an eighth of all (colour, shape, relation, colour, shape).",
+            "\n## Figures\n",
+            f"{found['prompts']} held-out prompts, {found['images']} pictures each, {sampling['spacing']} steps of "
+            f"{sampling['solver']} sampling; share of pictures in which the judge (`training/judge.py`) finds what "
+            "the prompt states right, in %.\n",
+            *_table(rows),
+            "",
+        ]
+    )
+
+
+def _size(file: Any, key: str) -> int:
+    size = 1
+    for length in file.get_slice(key).get_shape():
+        size *= length
+    return size
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    groups = list(rows[0]["groups"])
+    names = [name for name in ATTRIBUTES if name in rows[0]["attributes"]]
+    lines = [
+        f"| guidance | everything | {' | '.join((*groups, *names))} |",
+        "|" + "---|" * (2 + len(groups) + len(names)),
+    ]
+    for row in rows:
+        label = "unguided" if row["scale"] == 1 else f"{row['scale']:g}"
+        values = [row["everything"], *(row["groups"][group] for group in groups)]
+        values += [row["attributes"].get(name, 0.0) for name in names]
+        lines.append(f"| {label} | {' | '.join(f'{100 * value:.1f}' for value in values)} |")
+    return lines
+
+
+def main(
+    weights: Annotated[Path, typer.Argument(help="The safetensors file.")],
+    figures: Annotated[Path, typer.Argument(help="figures.json of its evaluation.")],
+    command: Annotated[str, typer.Option(help="The command that trained it.")],
+    notes: Annotated[str, typer.Option(help="Paragraphs about this run.")] = "",
+) -> None:
+    """Write the card beside the weights."""
+    weights.with_suffix(".md").write_text(card(weights, figures, command, notes))
+
+
+if __name__ == "__main__":
+    typer.run(main)
