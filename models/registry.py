@@ -14,7 +14,7 @@ from .header import Header
 from .key_map import KeyMap
 
 # A room is added here, and tells the rest as `FAMILY` in its module `checkpoint`.
-ROOMS = ("glide", "first_stage", "ldm", "clip_text", "dalle1", "noised_clip")
+ROOMS = ("glide", "first_stage", "ldm", "clip_text", "dalle1", "noised_clip", "paella")
 
 # The layout of the first publication; `Family.layouts` names others.
 PUBLISHED = "published"
@@ -33,6 +33,7 @@ class Identity:
         header: The header that this was told from.
         assumed: Hyper-parameters that neither shapes nor metadata tell, taken from the published model.
         layout: Under which of the family's sets of names the tensors lie.
+        remarks: What a user should know of it, in sentences.
     """
 
     family: str
@@ -43,6 +44,7 @@ class Identity:
     header: Header = field(repr=False)
     assumed: tuple[str, ...] = ()
     layout: str = PUBLISHED
+    remarks: tuple[str, ...] = ()
 
 
 Recognise = Callable[[Header, Mapping[str, Any]], Identity | None]

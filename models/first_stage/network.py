@@ -10,12 +10,11 @@ from diffusers.models.autoencoders.vq_model import VQModel
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
+from ..codebook import code_latents, nearest_codes
 from .spec import FirstStageSpec
 
 # Bounds of log-variances (Rombach et al. 2022, the published code's clamp).
 _LOG_VARIANCE = (-30.0, 20.0)
-# Distances of this many latents to all codes are held at a time.
-_CHUNK = 4096
 
 
 def build_autoencoder(spec: FirstStageSpec) -> nn.Module:
@@ -146,13 +145,7 @@ class FirstStage(nn.Module):
         codes = self.codebook
         if gumbel is not None:
             raise GlidewireError("a VQ first stage takes the nearest code: it has no use for Gumbel noise")
-        rows = latents.movedim(1, -1)
-        # |z|^2 is the same for all codes.
-        norms = codes.square().sum(dim=1)
-        nearest = [
-            torch.addmm(norms, part, codes.T, alpha=-2.0).argmin(dim=1) for part in rows.flatten(0, 2).split(_CHUNK)
-        ]
-        return torch.cat(nearest).view(rows.shape[:-1])
+        return nearest_codes(latents, codes)
 
     def logits(self, latents: Tensor) -> Tensor:
         """A Gumbel model's score of every code: "batch code_channels h w" to "batch codes h w"."""
@@ -166,14 +159,7 @@ class FirstStage(nn.Module):
         Raises:
             GlidewireError: A KL model, or an id without a code.
         """
-        codes = self.codebook
-        if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.spec.codes:
-            raise GlidewireError(
-                "a token has no code in this first stage",
-                expected=f"0 to {self.spec.codes - 1}",
-                got=f"{int(tokens.min())} to {int(tokens.max())}",
-            )
-        return nn.functional.embedding(tokens, codes).movedim(-1, 1)
+        return code_latents(tokens, self.codebook)
 
     def decode_tokens(self, tokens: Tensor) -> Tensor:
         """The picture of tokens "batch height width"; see `embed` and `decode`."""
