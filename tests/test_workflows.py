@@ -36,6 +36,10 @@ def test_it_reads_as_an_explanation(name: str) -> None:
     assert len(notes) == 1 and len(notes[0]["widgets_values"][0]) > 80
     boxes = {group["title"]: group["bounding"] for group in saved["groups"]}
     assert len(boxes) >= 3
+    for title, (left, top, wide, high) in boxes.items():
+        for other, (x, y, width, height) in boxes.items():
+            apart = x + width <= left or left + wide <= x or y + height <= top or top + high <= y
+            assert apart or other == title, f"group {title} lies on group {other}"
     for node in saved["nodes"]:
         (x, y), (width, height) = node["pos"], node["size"]
         for other in saved["nodes"]:

@@ -52,7 +52,7 @@ def text_to_image(flow: Workflow) -> Mapping[str, list[str]]:
     return {
         "Text (GLIDE, section 3)": ["Prompt", "Empty prompt"],
         "Classifier-free guidance (Ho & Salimans 2022, eq. 6)": ["Conditional", "Unconditional", "Guidance"],
-        "Sampling (Ho et al. 2020, algorithm 2)": ["Steps", "Noise", "Sampler"],
+        "Sampling (Ho et al. 2020, algorithm 2)": ["Noise", "Sampler"],
         "Pictures": ["Pictures", "Enlarge", "Sheet", "Save"],
     }
 
@@ -83,9 +83,9 @@ def image_to_image(flow: Workflow) -> Mapping[str, list[str]]:
     flow.titled("Save", images.save_image(images.image_grid(large, columns=2, gap=4), "image-to-image"))
     return {
         "Text": ["First prompt", "Second prompt", "Empty prompt"],
-        "A picture": ["Make", "Noise", "Original"],
-        "SDEdit (Meng et al. 2021, algorithm 2)": ["Edit", "Noised", "Edited"],
-        "Before (upper row) and after": ["Before", "After", "Side by side", "Enlarge", "Save"],
+        "One guidance for each prompt": ["Make", "Edit"],
+        "SDEdit (Meng et al. 2021, algorithm 2)": ["Noise", "Original", "Noised", "Edited", "Before"],
+        "Before (upper row) and after": ["After", "Side by side", "Enlarge", "Save"],
     }
 
 
@@ -108,7 +108,7 @@ def prompts_and_seeds(flow: Workflow) -> Mapping[str, list[str]]:
     flow.titled("Save", images.save_image(images.image_grid(large, columns=4, gap=4), "prompts"))
     return {
         "A list runs what it is wired to once for each line": ["Prompts", "Each prompt", "Conditional", "Guidance"],
-        "DDIM in 25 steps (Song et al. 2021, eq. 12)": ["Steps", "Noise", "Sampler"],
+        "DDIM in 25 steps (Song et al. 2021, eq. 12)": ["Noise", "Sampler"],
         "Pictures": ["Pictures", "One batch", "Enlarge", "Save"],
     }
 
