@@ -1,0 +1,39 @@
+"""Learning to read: the questions fit the captions, and a small transformer starts to answer them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from glidewire.models.glide.network import TextTransformer
+from glidewire.training.reading import QUESTIONS, answers_to, learn_to_read, widen_embeddings
+from glidewire.training.recipe import MINI, caption_tokenizer
+from glidewire.training.scenes import parse
+
+
+def words(text: str) -> list[str]:
+    answers = zip(answers_to(parse(text)), QUESTIONS, strict=True)
+    return [possible[answer] if answer < len(possible) else "-" for answer, possible in answers]
+
+
+def test_answers_are_what_a_caption_states() -> None:
+    assert words("a small red cube") == ["cube", "red", "small", "-", "-", "-", "-", "-", "one"]
+    assert words("a cone right of a large blue sphere on sand") == [
+        *("sphere", "blue", "large"),
+        *("cone", "-", "-"),
+        *("left of", "sand", "two"),
+    ]
+
+
+def test_a_transformer_learns_to_answer() -> None:
+    tokenizer = caption_tokenizer()
+    torch.manual_seed(0)
+    spec = replace(MINI, vocabulary_size=tokenizer.vocabulary_size, text_width=32, text_layers=1)
+    text = TextTransformer(spec)
+    torch.nn.init.normal_(text.padding_embedding, std=0.01)
+    widen_embeddings(text)
+    before = learn_to_read(text, tokenizer, steps=5, seed=0)
+    after = learn_to_read(text, tokenizer, steps=60, seed=1)
+    assert after > before + 0.2
+    tokens, mask = tokenizer.encode_batch(["a red cube", "a blue cone over a cube"], spec.text_context)
+    assert 0.5 < float(text(tokens, mask)[0].detach().std()) < 2
