@@ -9,6 +9,7 @@ from open_clip.transformer import QuickGELU, TextTransformer
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
+from ..digest import network_digest
 from .spec import ClipTextSpec
 
 
@@ -31,6 +32,10 @@ class ClipText(nn.Module):
             # Ours is made in `forward`: theirs is no part of a file, and would stay on the meta device.
             no_causal_mask=True,
         )
+
+    def digest(self) -> str:
+        """Content identity of the weights and the precision they are held in, for cache keys."""
+        return network_digest(self, self.spec, self.content_digest)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """The context that denoisers attend to.

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
+from ..digest import network_digest
 from .spec import DvaeSpec
 
 # Pixels are kept this far from 0 and 1, where a logit-Laplace density has no mass (Ramesh et al. 2021, eq. 2).
@@ -99,6 +100,10 @@ class DvaeHalf(nn.Module):
             for block in group:  # pyrefly: ignore
                 h = block(h)
         return self.output(F.relu(h))
+
+    def digest(self) -> str:
+        """Content identity of the weights and the precision they are held in, for cache keys."""
+        return network_digest(self, self.spec, self.content_digest)
 
     def encode(self, picture: Tensor) -> Tensor:
         """Tokens "batch h w" of a picture "batch 3 height width" in [0, 1]: the likeliest of each place."""

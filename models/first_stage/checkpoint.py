@@ -91,7 +91,9 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     layout = next((name for name, names in LAYOUTS.items() if names.width.format(0) in header.shapes), None)
     if layout is None or "post_quant_conv.weight" not in header.shapes:
         return None
-    carried = {ours: header.config[theirs] for theirs, ours in _CONFIGURED.items() if theirs in header.config}
+    carried = {
+        ours: header.config[theirs] for theirs, ours in _CONFIGURED.items() if header.config.get(theirs) is not None
+    }
     if SCALE in header.metadata:
         carried["latent_scale"] = float(header.metadata[SCALE])
     variant, spec, assumed = infer_spec(header.shapes, LAYOUTS[layout], stated={**carried, **stated}, where=header.name)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...errors import GlidewireError
 from ..codebook import code_latents, nearest_codes
+from ..digest import network_digest
 from .spec import FirstStageSpec
 
 # Bounds of log-variances (Rombach et al. 2022, the published code's clamp).
@@ -71,6 +72,10 @@ class FirstStage(nn.Module):
                 hint="Use its latents, or load a first stage with a codebook.",
             )
         return self.autoencoder.quantize.embedding.weight
+
+    def digest(self) -> str:
+        """Content identity of the weights and the precision they are held in, for cache keys."""
+        return network_digest(self, self.spec, self.content_digest)
 
     def encode(self, picture: Tensor, noise: Tensor | None = None) -> Tensor:
         """Latents of a picture.

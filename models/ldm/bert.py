@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
+from ..digest import network_digest
 from ..header import Header
 from ..hyper_parameters import combined, matching, require, typed
 from ..key_map import Entry, KeyMap, renamed
@@ -82,6 +83,10 @@ class Bert(nn.Module):
         self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.layers))
         self.norm = nn.LayerNorm(spec.width)
         self.to_logits = nn.Linear(spec.width, spec.vocabulary_size)
+
+    def digest(self) -> str:
+        """Content identity of the weights and the precision they are held in, for cache keys."""
+        return network_digest(self, self.spec, self.content_digest)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Encode tokens.

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
+from ..digest import network_digest
 from ..header import Header
 from ..hyper_parameters import combined, require, typed
 from ..key_map import Entry, KeyMap
@@ -43,6 +44,10 @@ class ClassEmbedder(nn.Module):
     def no_class(self) -> int:
         """The id that guidance takes for no class."""
         return self.spec.classes - 1
+
+    def digest(self) -> str:
+        """Content identity of the weights and the precision they are held in, for cache keys."""
+        return network_digest(self, self.spec, self.content_digest)
 
     def forward(self, class_label: Tensor) -> Tensor:
         """Ids "batch" int64 to a denoiser's `context` "batch 1 width"; raises GlidewireError on unknown ids."""
@@ -81,6 +86,10 @@ class SpatialRescaler(nn.Module):
         self.spec = spec
         self.content_digest: str | None = None  # set by a loader
         self.channel_mapper = nn.Conv2d(spec.classes, spec.channels, 1, bias=False)
+
+    def digest(self) -> str:
+        """Content identity of the weights and the precision they are held in, for cache keys."""
+        return network_digest(self, self.spec, self.content_digest)
 
     def forward(self, segmentation: Tensor) -> Tensor:
         """One-hot "batch classes height width" to "batch channels h w", halved `spec.halvings` times."""
