@@ -147,7 +147,7 @@ def convert(
     graph, session = options.open_workflow(file, set_, seed, no_cache=True, device="cpu")
     with options.exits_with(options.USAGE):
         if to == "python":
-            source = as_python(graph, session.registry, name=destination.stem)
+            source = as_python(graph, session.registry, name=Path(file).stem)
             with replacing(destination) as temporary:
                 temporary.write_text(source, encoding="utf-8")
         else:

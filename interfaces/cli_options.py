@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +26,16 @@ OK, NODE_FAILED, USAGE, PROBLEMS, UNREADABLE, CANCELLED = 0, 1, 2, 3, 4, 130
 EXIT_CODES = """Exit codes: 0 done; 1 a node failed; 2 the command line is wrong; 3 the workflow has problems;
 4 a file cannot be read; 130 cancelled."""
 
-stdout = Console(soft_wrap=True)
-stderr = Console(stderr=True)
+_PIPE_WIDTH = 160
+"""Tables are this wide where no terminal says otherwise: fewer rows are torn apart in a log or a pipe."""
+
+
+def _console(*, stderr: bool = False) -> Console:
+    piped = not (sys.stderr if stderr else sys.stdout).isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, width=_PIPE_WIDTH if piped else None, soft_wrap=not stderr)
+
+
+stdout, stderr = _console(), _console(stderr=True)
 
 
 class ExitWith(Exception):

@@ -15,7 +15,8 @@ from ..graph_runtime.problems import GraphProblems, Problem
 from ..graph_runtime.registry import Registry
 from .surroundings import PACKAGE
 
-_LINE = 100
+_LINE = 84
+"""With the four columns of the block, the line length that formatters use by default."""
 
 
 def as_python(graph: Graph, registry: Registry, *, name: str = "workflow") -> str:
@@ -38,7 +39,7 @@ def as_python(graph: Graph, registry: Registry, *, name: str = "workflow") -> st
     lines = [
         *_imports(declarations.values()),
         "",
-        f"with Workflow({name!r}) as flow:",
+        f"with Workflow({_text(name)}) as flow:",
         *body,
         "",
         'if __name__ == "__main__":',
@@ -109,15 +110,32 @@ def _of_pack(declaration: NodeDeclaration) -> bool:
 
 
 def _call(call: NodeCall, declarations: Mapping[str, NodeDeclaration], variables: Mapping[str, str]) -> str:
+    """A node call as a statement; one argument to a line where it is long."""
     declaration = declarations[call.id]
-    arguments = [f"{name}={_value(value, declarations, variables)}" for name, value in call.inputs.items()]
+    written = {name: _value(value, declarations, variables) for name, value in call.inputs.items()}
+    arguments = [f"{entry.id}={written[entry.id]}" for entry in declaration.inputs if entry.id in written]
     function = f"nodes.{declaration.name}" if _of_pack(declaration) else declaration.name
-    text = f"{function}({', '.join(arguments)})"
-    if len(text) > _LINE:
-        text = f"{function}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
+    assigned = f"{variables[call.id]} = " if declaration.outputs else ""
+    room = _LINE - len(assigned)
+    text = _spread(function, arguments, room if not call.title else room - len("flow.titled(, )") - len(call.title))
     if call.title:
-        text = f"flow.titled({call.title!r}, {text})"
-    return f"{variables[call.id]} = {text}" if declaration.outputs else text
+        text = _spread("flow.titled", [_text(call.title), text], room)
+    return assigned + text
+
+
+def _spread(function: str, arguments: list[str], room: int) -> str:
+    """A call on one line if there is room, else with an argument to a line."""
+    flat = f"{function}({', '.join(arguments)})"
+    if len(flat) <= room and "\n" not in flat:
+        return flat
+    lines = [f"    {line}" for argument in arguments for line in f"{argument},".splitlines()]
+    return "\n".join([f"{function}(", *lines, ")"])
+
+
+def _text(value: str) -> str:
+    """A text as Python writes it, in double quotes unless it holds one."""
+    plain = repr(value)
+    return plain if '"' in plain or "'" in value else f'"{plain[1:-1]}"'
 
 
 def _value(value: Any, declarations: Mapping[str, NodeDeclaration], variables: Mapping[str, str]) -> str:
@@ -129,7 +147,9 @@ def _value(value: Any, declarations: Mapping[str, NodeDeclaration], variables: M
         return f'float("{value}")'
     if isinstance(value, list):
         return f"[{', '.join(_value(item, declarations, variables) for item in value)}]"
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or isinstance(value, (bool, int, float)):
         return repr(value)
     raise GlidewireError(
         "a literal has no Python form", expected="a number, a text or a list", got=type(value).__name__

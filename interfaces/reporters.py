@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from .half_blocks import half_blocks
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_SECONDS_A_PICTURE = 0.1
 _SHARE = 10
 """Off a terminal a node's progress is told in so many lines at most."""
 
@@ -136,10 +138,11 @@ class PlainReporter(Reporter):
 class LiveReporter(PlainReporter):
     """A bar per running node and the latest preview, drawn in place on a terminal."""
 
-    wants_previews = True
-
     def __init__(self, console: Console, previews: Path | None = None) -> None:
         super().__init__(console, previews)
+        self._draws = console.color_system == "truecolor"
+        self.wants_previews = self.wants_previews or self._draws
+        self._drawn = 0.0
         self._bars = Progress(
             TextColumn("{task.fields[node]:>4}  {task.description}"),
             BarColumn(),
@@ -149,7 +152,6 @@ class LiveReporter(PlainReporter):
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._picture: Text | None = None
         self._live = Live(self._bars, console=console, refresh_per_second=8, transient=True)
 
     def __enter__(self) -> Self:
@@ -170,8 +172,9 @@ class LiveReporter(PlainReporter):
         task = self._tasks.get(event.node)
         if task is not None:
             self._bars.update(task, completed=event.done, total=event.total, text=event.text)
-        if event.preview is not None and self.console.color_system == "truecolor":
+        if event.preview is not None and self._draws and time.monotonic() - self._drawn > _SECONDS_A_PICTURE:
             self._show(half_blocks(event.preview))
+            self._drawn = time.monotonic()
 
     def on_finished(self, event: events.Finished) -> None:
         """The bar makes way for a line."""
@@ -190,7 +193,6 @@ class LiveReporter(PlainReporter):
         self._show(None)
 
     def _show(self, picture: Text | None) -> None:
-        self._picture = picture
         self._live.update(Group(picture, self._bars) if picture else self._bars)
 
 

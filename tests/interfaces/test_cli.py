@@ -252,7 +252,7 @@ def test_convert_writes_each_form_and_all_mean_the_same(cli, saved, registry, tm
         assert made.calls["3"].inputs == {"grain": Wire("2", 0), "by": 5.0, "offset": 0}
         assert made.calls["1"] == graph.calls["1"]
     assert cli("convert", saved, "c.py", "--to", "python").exit_code == 0
-    assert 'with Workflow("c") as flow:' in (tmp_path / "c.py").read_text().replace("'", '"')
+    assert 'with Workflow("chain") as flow:' in (tmp_path / "c.py").read_text()
     nowhere = cli("convert", saved, "no/folder.json")
     assert nowhere.exit_code == 2 and "cannot be written" in nowhere.stderr
 

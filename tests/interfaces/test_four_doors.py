@@ -47,9 +47,8 @@ def test_the_same_graph_gives_the_same_digests_through_every_door(flow, tmp_path
         (by_host,) = classes["GlidewireSampleToImage"]().run(sample=sample)
         classes["GlidewireSaveImage"]().run(image=by_host, prefix="door")
     assert codec.digest(by_host) == codec.digest(flow.fetch(shown, device="cpu"))
-    pictures = {path.read_bytes() for path in (tmp_path / "output").glob("door_*.png")}
     pixels = {Image.open(path).tobytes() for path in (tmp_path / "output").glob("door_*.png")}
-    assert len(list((tmp_path / "output").glob("door_*.png"))) == 6 and len(pixels) == 1 and pictures
+    assert len(list((tmp_path / "output").glob("door_*.png"))) == 6 and len(pixels) == 1
 
 
 def test_saved_pictures_carry_the_workflow_unless_told_not_to(flow, tmp_path):

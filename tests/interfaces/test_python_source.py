@@ -43,7 +43,7 @@ def test_the_source_rebuilds_the_workflow_with_the_same_keys(tiny, registry, tmp
         tiny.tiny_keep(scaled, name="kept")
         tiny.tiny_keep(high, name="x" * 120)
     source = as_python(flow.graph, registry, name=flow.name)
-    assert "class_of_26_a_noise = flow.titled(" in source and "node_class = flow.titled('class'," in source
+    assert "class_of_26_a_noise = flow.titled(" in source and 'node_class = flow.titled("class",' in source
     assert "tiny_split.right" in source or ".right" in source
     assert "from glidewire import Workflow, nodes" in source
     loaded = Workflow.load(rebuilt(source, tmp_path), registry=registry)
