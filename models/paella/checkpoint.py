@@ -12,8 +12,9 @@ from torch import nn
 from ..header import Header
 from ..key_map import Entry, KeyMap, renamed
 from ..registry import PUBLISHED, Family, Identity
+from .inference import infer_spec
 from .prior import PaellaPrior
-from .spec import PaellaV1Spec, PaellaV3Spec, PriorSpec, Spec, VqganSpec, infer_spec
+from .spec import PaellaV1Spec, PaellaV3Spec, PriorSpec, Spec, VqganSpec
 from .v1 import PaellaV1
 from .v3 import PaellaV3
 from .vqgan import PaellaVqgan
@@ -185,6 +186,10 @@ _COMPONENTS: Mapping[type[Spec], _Component] = {
         lambda spec: {"clip_width": spec.clip_width},
     ),
 }  # fmt: skip
+_V1_REMARKS = (
+    "Its tensors do not tell whether it was trained with CLIP's text vectors (ViT-g-14) or, fine-tuned, with its "
+    "image vectors (ViT-H-14).",
+)
 # diffusers writes the same network with this key for the codebook, and its scale in the configuration.
 _DIFFUSERS, _DIFFUSERS_CODEBOOK = "diffusers", "vquantizer.embedding.weight"
 
@@ -221,7 +226,9 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
                 carried["scale_factor"] = header.config["scale_factor"]
             variant, spec, assumed = infer_spec(kind, shapes, stated={**carried, **stated}, where=header.name)
             name = variant or f"unpublished {kind.__name__.removesuffix('Spec')}"
-            return Identity("paella", component.name, name, spec, component.dims(spec), header, assumed, layout)
+            remarks = _V1_REMARKS if kind is PaellaV1Spec else ()
+            dims = component.dims(spec)
+            return Identity("paella", component.name, name, spec, dims, header, assumed, layout, remarks)
     return None
 
 

@@ -33,7 +33,7 @@ class ResidualMlp(nn.Module):
 class PaellaPrior(PaellaNetwork):
     """eps of a noised CLIP image vector, under a CLIP text vector.
 
-    A `Network` for the guidance expression, over `schedules.continuous_cosine`. Its conditioning is `clip`,
+    A `Network` for the guidance expression, over `continuous_time.continuous_cosine`. Its conditioning is `clip`,
     "batch clip_width"; the empty condition is all zeros.
 
     Args:

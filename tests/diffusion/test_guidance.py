@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from glidewire.diffusion import guidance, samplers, schedules, solvers
-from glidewire.diffusion.denoiser import Combination, Leaf
+from glidewire.diffusion.denoiser import Combination, Leaf, signature
 from glidewire.diffusion.evaluator import evaluate
 from glidewire.diffusion.prediction import Step
 from glidewire.errors import GlidewireError
@@ -138,6 +138,20 @@ def test_impossible_scales(branches, scale: float) -> None:
         guidance.classifier_free(*branches, scale)
     with pytest.raises(GlidewireError, match="gradient_guidance: impossible scale"):
         guidance.gradient_guidance(branches[0], Constant(1.0), scale)
+
+
+def test_a_scale_may_change_over_the_run(branches) -> None:
+    ramp = guidance.classifier_free(*branches, 5.0, final_scale=1.0)
+    for index, scale in ((0, 5.0), (9, 1.0)):
+        step = Step.of(SCHEDULE, index)
+        constant = guidance.classifier_free(*branches, scale)
+        assert torch.allclose(evaluate(ramp, X_T, step).value, evaluate(constant, X_T, step).value, atol=1e-6)
+    assert guidance.classifier_free(*branches, 1.0, final_scale=1.0) is branches[0]
+    assert isinstance(guidance.classifier_free(*branches, 1.0, final_scale=2.0), Combination)
+    # Its prediction depends on where in the run a step is, which a cached part of another run must not hide.
+    assert signature(ramp, 3, 10) != signature(ramp, 4, 10)
+    with pytest.raises(GlidewireError, match="classifier_free: impossible scale"):
+        guidance.classifier_free(*branches, 1.0, final_scale=math.nan)
 
 
 def test_impossible_intervals_even_at_scale_one(branches) -> None:

@@ -209,6 +209,19 @@ def test_errors(v1) -> None:
     region = guidance.known_region(leaf, start.float(), start.float())
     with pytest.raises(GlidewireError, match="scores of tokens imply neither"):
         renoising.sample_renoising(region, renoising.cosine_steps(1), start, noise)
+    guided = guidance.gradient_guidance(leaf, Gradient(), 1.0)
+    with pytest.raises(GlidewireError, match=r"cannot use this denoiser.*got guidance by a gradient"):
+        renoising.sample_renoising(guided, renoising.cosine_steps(1), start, noise)
+
+
+class Gradient:
+    """A gradient where there can be none."""
+
+    def digest(self) -> str:
+        return "gradient"
+
+    def __call__(self, x_t: torch.Tensor, step: object) -> torch.Tensor:
+        return torch.ones_like(x_t)
 
 
 def test_scores_that_are_no_numbers_are_named() -> None:

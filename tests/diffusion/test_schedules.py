@@ -156,3 +156,13 @@ def test_no_steps_is_an_error(make) -> None:
 def test_linear_over_too_few_steps_names_the_range() -> None:
     with pytest.raises(GlidewireError, match=r"5 steps.*beta <= 1; got 0.02 to 4"):
         schedules.linear(5)
+
+
+def test_the_last_step_may_arrive_before_the_clean_sample() -> None:
+    alpha_bar = torch.tensor([0.9, 0.5], dtype=torch.float64)
+    schedule = schedules.NoiseSchedule((0, 1), alpha_bar, clean_alpha_bar=0.95)
+    assert schedule.alpha_bar_previous.tolist() == [0.95, 0.9]
+    assert schedule != schedules.NoiseSchedule((0, 1), alpha_bar)
+    assert schedules.respace(schedule, "1").clean_alpha_bar == 0.95
+    with pytest.raises(GlidewireError, match=r"impossible clean_alpha_bar; expected 0.9 to 1; got 0.8"):
+        schedules.NoiseSchedule((0, 1), alpha_bar, clean_alpha_bar=0.8)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from glidewire.diffusion import guidance, samplers, schedules, solvers
+from glidewire.diffusion import continuous_time, guidance, samplers, solvers
 from glidewire.diffusion.denoiser import Leaf
 from glidewire.diffusion.noise import FixedNoise
 from glidewire.errors import GlidewireError
@@ -19,6 +19,8 @@ from glidewire.models.key_map import published_shapes
 from glidewire.models.paella.checkpoint import FAMILY, build, diffusers_key_map, key_map
 from glidewire.models.paella.layers import time_embedding
 from glidewire.models.paella.spec import PUBLISHED, PaellaV1Spec, PaellaV3Spec, PriorSpec, VqganSpec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -54,36 +56,38 @@ def randomised(name: str, seed: int = 0) -> Any:
 
 
 def check_v1(case: Any, model: Any) -> None:
-    given, out = case.inputs, case.outputs
+    inputs, out = case.inputs, case.outputs
     deepest: list[Tensor] = []
-    hook = model.down[-1][-1].register_forward_hook(lambda module, inputs, output: deepest.append(output))
-    logits = model(given["tokens"], given["r"], {"clip": given["cond"]})
+    hook = model.down[-1][-1].register_forward_hook(lambda module, arguments, output: deepest.append(output))
+    logits = model(inputs["tokens"], inputs["r"], {"clip": inputs["cond"]})
     hook.remove()
     case.assert_close("logits", logits)
     case.assert_close("deepest_level", deepest[0])
-    case.assert_close("logits_null", model(given["tokens"][:1], given["r"][1:2], model.null()))
+    case.assert_close("logits_null", model(inputs["tokens"][:1], inputs["r"][1:2], model.null()))
     rows = out["logits_map"].shape[0]
-    case.assert_close("logits_map", model(given["tokens"][:rows], given["r_map"], {"clip": given["cond_map"]}))
-    case.assert_close("logits_map_rect", model(given["tokens_rect"], given["r_rect"], {"clip": given["cond_map_rect"]}))
-    times = (given["r"] * torch.pi * 0.5).cos()
+    case.assert_close("logits_map", model(inputs["tokens"][:rows], inputs["r_map"], {"clip": inputs["cond_map"]}))
+    case.assert_close(
+        "logits_map_rect", model(inputs["tokens_rect"], inputs["r_rect"], {"clip": inputs["cond_map_rect"]})
+    )
+    times = (inputs["r"] * torch.pi * 0.5).cos()
     case.assert_close("r_embedding", time_embedding(times, out["r_embedding"].shape[1]))
 
 
 def check_v3(case: Any, model: Any) -> None:
-    given = case.inputs
-    whole = {name: given[name] for name in ("byt5", "clip", "clip_image")}
-    tokens, r = given["tokens"], given["r"]
+    inputs = case.inputs
+    whole = {name: inputs[name] for name in ("byt5", "clip", "clip_image")}
+    tokens, r = inputs["tokens"], inputs["r"]
     case.assert_close("cond_sequence", model.context(whole))
     case.assert_close("r_embedding", time_embedding(r, case.outputs["r_embedding"].shape[1]))
     case.assert_close("logits", model(tokens, r, whole))
     case.assert_close("logits", model(tokens, r, model.prepare(whole)))
     case.assert_close("logits_no_image", model(tokens, r, {name: whole[name] for name in ("byt5", "clip")}))
-    case.assert_close("logits_byt5_only", model(tokens[:1], r[:1], {"byt5": given["byt5"][:1]}))
+    case.assert_close("logits_byt5_only", model(tokens[:1], r[:1], {"byt5": inputs["byt5"][:1]}))
     first = {name: value[:1] for name, value in whole.items()}
-    case.assert_close("logits_rect", model(given["tokens_rect"], r[:1], first))
-    two = {**whole, "clip_image": torch.stack([given["clip_image"], given["clip_image_2"]], dim=1)}
+    case.assert_close("logits_rect", model(inputs["tokens_rect"], r[:1], first))
+    two = {**whole, "clip_image": torch.stack([inputs["clip_image"], inputs["clip_image_2"]], dim=1)}
     case.assert_close("logits_two_images", model(tokens, r, two))
-    weighted = {**whole, "attention_weights": given["attn_weights"].expand(len(tokens), -1)}
+    weighted = {**whole, "attention_weights": inputs["attn_weights"].expand(len(tokens), -1)}
     case.assert_close("logits_attn_weights", model(tokens, r, weighted))
 
 
@@ -101,10 +105,10 @@ def check_vqgan(case: Any, model: Any) -> None:
 
 
 def check_prior(case: Any, model: Any) -> None:
-    given = case.inputs
-    case.assert_close("forward", model(given["x"], given["r"], {"clip": given["c"]}))
-    case.assert_close("forward_null", model(given["x"], given["r"], model.null()))
-    case.assert_close("r_embedding", time_embedding(given["r"], case.outputs["r_embedding"].shape[1]))
+    inputs = case.inputs
+    case.assert_close("forward", model(inputs["x"], inputs["r"], {"clip": inputs["c"]}))
+    case.assert_close("forward_null", model(inputs["x"], inputs["r"], model.null()))
+    case.assert_close("r_embedding", time_embedding(inputs["r"], case.outputs["r_embedding"].shape[1]))
 
 
 CASES = {
@@ -195,19 +199,19 @@ def test_a_picture_of_the_wrong_range_is_noticed(parity: Callable[[str], Any], t
 def test_every_golden_run_of_the_prior(parity: Callable[[str], Any], tmp_path: Path) -> None:
     case = parity("paella_prior")
     model = load_case(case, tmp_path)
-    given = case.inputs
-    case.assert_close("alpha_cumprod", schedules.cosine_at(given["t_grid"]))
+    inputs = case.inputs
+    case.assert_close("alpha_cumprod", continuous_time.cosine_at(inputs["t_grid"]))
     for name, run in case.config["runs"].items():
-        null = {"clip": given[run["unconditional"]]} if "unconditional" in run else model.null()
-        cond = Leaf(model, {"clip": given["c_sample"]})
+        null = {"clip": inputs[run["unconditional"]]} if "unconditional" in run else model.null()
+        cond = Leaf(model, {"clip": inputs["c_sample"]})
         denoiser = guidance.classifier_free(cond, Leaf(model, null), run["cfg"]) if run["cfg"] else cond
         states: list[Tensor] = []
         samplers.sample(
             denoiser,
-            schedules.continuous_cosine(run["timesteps"], start=run.get("t_start", 1.0)),
-            given[run.get("x_init", "x_T")],
+            continuous_time.continuous_cosine(run["timesteps"], start=run.get("t_start", 1.0)),
+            inputs[run.get("x_init", "x_T")],
             solvers.ddim(clip=False) if run["sampler"] == "ddim" else solvers.ancestral(clip=False),
-            FixedNoise(list(given["noise"])),
+            FixedNoise(list(inputs["noise"])),
             on_step=lambda record, states=states: states.append(record.x_next),
         )
         case.assert_close(name, torch.stack(states))
@@ -231,6 +235,24 @@ def test_full_size_is_the_published_file(name: str) -> None:
     header = Header(Path("m"), "safetensors", shapes, {}, locations={key: (key,) for key in shapes})
     identity = FAMILY.recognise(header, {})
     assert (identity.variant, identity.spec, identity.assumed) == (name, spec, ())
+
+
+@pytest.mark.parametrize("name", TINY)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_any_header_is_a_network_or_our_error(name: str, data: st.DataObject) -> None:
+    with torch.device("meta"):
+        shapes = published_shapes(build(TINY[name]), key_map(TINY[name]))
+    for key in data.draw(st.lists(st.sampled_from(sorted(shapes)), max_size=4)):
+        sizes = data.draw(st.none() | st.lists(st.integers(0, 9), max_size=4))
+        shapes = {**shapes, key: tuple(sizes)} if sizes is not None else {k: v for k, v in shapes.items() if k != key}
+    header = Header(Path("m"), "safetensors", shapes, {}, locations={key: (key,) for key in shapes})
+    try:
+        identity = FAMILY.recognise(header, {"c_r": 8} if name in ("v1", "v3", "prior") else {})
+    except GlidewireError as error:
+        assert header.name in str(error) or "Spec: " in str(error)
+    else:
+        assert identity is None or identity.family == "paella"
 
 
 @pytest.mark.parametrize("name", TINY)
