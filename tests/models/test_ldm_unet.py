@@ -140,6 +140,8 @@ def test_query_key_and_value_rows_in_another_order_show(
     for key, value in case.weights.items():
         heads = config.get("num_heads") or value.shape[0] // 3 // config["num_head_channels"]
         weights[key] = rows_by_part(value, heads) if ".qkv." in key else value
+    if all(torch.equal(value, case.weights[key]) for key, value in weights.items()):
+        pytest.skip("with a single head both orders are the same")
     model = load_case(case, tmp_path, weights)
     x_t, conditioning = conditioned(model, case.inputs["x"], None)
     with pytest.raises(AssertionError, match="error"):
@@ -149,7 +151,7 @@ def test_query_key_and_value_rows_in_another_order_show(
 @torch.no_grad()
 def test_another_number_of_heads_shows(parity: Callable[[str], Any], tmp_path: Path) -> None:
     case = parity("ldm_unet_crossattn")
-    heads = case.config["unet_config"]["num_heads"] // 2
+    heads = 2 if case.config["unet_config"].get("num_heads") == 1 else 1
     save_file(case.weights, tmp_path / "m")
     model = load(tmp_path / "m", stated={"norm_groups": case.config["norm_groups"], "num_heads": heads})
     with pytest.raises(AssertionError, match="error"):
