@@ -216,6 +216,12 @@ def _torch_load(path: Path, *, map_location: str) -> Any:
             hint="Where you trust the file, save its state dict as safetensors and use that.",
         ) from error
     except Exception as error:  # torch raises RuntimeError, EOFError, ValueError, KeyError... on damaged files
+        if "TorchScript" in str(error):
+            raise GlidewireError(
+                f"checkpoint {path.name} is a TorchScript program, and programs are never run",
+                expected="tensors only",
+                hint="Where you trust the file, save torch.jit.load(file).state_dict() as safetensors and use that.",
+            ) from error
         raise _damaged(path, error) from error
 
 
