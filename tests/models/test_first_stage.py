@@ -167,7 +167,8 @@ def test_written_as_published_and_read_again(name: str, tmp_path: Path) -> None:
     save_published(model, key_map(spec), tmp_path / "m.safetensors", metadata={})
     again = load(tmp_path / "m.safetensors", stated={"norm_groups": 4, "latent_scale": spec.latent_scale})
     assert again.spec == spec
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
+    state = model.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in again.state_dict().items())
 
 
 @pytest.mark.parametrize("shards", [1, 3])

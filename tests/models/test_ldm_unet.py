@@ -121,7 +121,8 @@ def test_other_parts_of_the_file_do_not_count(parity: Callable[[str], Any], tmp_
     save_file(alone, tmp_path / "alone")
     options = stated(case.config["unet_config"], case.config["norm_groups"])
     again = load(tmp_path / "alone", stated=options)
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
+    state = model.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in again.state_dict().items())
 
 
 def rows_by_part(weight: torch.Tensor, heads: int) -> torch.Tensor:
