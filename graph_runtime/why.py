@@ -74,10 +74,10 @@ class Explainer:
             return self._hangs_on_a_value(node)
         if node in self._last and self._last[node]["key"] != key.key:
             return self._changed(node)
-        if any(kind.handle for output in self._keys.declaration(node).outputs for kind in output.types):
-            return Why("handle", "it makes something that lives in memory only, and this process has not made it")
         if node not in self._last:
             return Why("never_run", "never run in this workflow")
+        if any(kind.handle for output in self._keys.declaration(node).outputs for kind in output.types):
+            return Why("handle", "it makes something that lives in memory only, and this process has not made it")
         return Why("evicted", "nothing changed, but its result is not in the cache: evicted, or not worth keeping")
 
     def unneeded(self) -> Why:

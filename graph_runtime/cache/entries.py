@@ -90,6 +90,11 @@ class Entries:
         except (codec.NotStorable, safetensors.SafetensorError, ValueError, KeyError) as problem:
             raise Damaged(str(problem)) from problem
 
+    def differs(self, key: str, row: Row) -> bool:
+        """Whether the row of a key is another one by now, asked while no other process can be changing it."""
+        with self._index.writing():
+            return self.row(key) != row
+
     def put(self, key: str, row: Row) -> None:
         """Write a small result's row."""
         with self._index.writing():

@@ -99,11 +99,6 @@ class Index:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def check(self) -> bool:
-        """Whether sqlite finds its own file in order."""
-        row = self.one("PRAGMA quick_check")
-        return row is not None and row[0] == "ok"
-
     def close(self) -> None:
         """Close the connection; the last one to close folds the log into the file."""
         with self.lock:

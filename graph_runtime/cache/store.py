@@ -78,16 +78,19 @@ class Store:
     def read(self, key: str) -> Found | None:
         """The result under a key, verified byte for byte, or None; what is damaged is removed and reported."""
         row = self._row(key)
-        if row is None:
-            return None
-        try:
-            found = Found(self._entries.value(row), row.cost)
-        except Damaged as problem:
-            self._forget(key, row.digest, problem)
-            return None
-        with self._lock:
-            self._touched[key] = self._touched.get(key, 0) + 1
-        return found
+        while row is not None:
+            try:
+                found = Found(self._entries.value(row), row.cost)
+            except Damaged as problem:
+                if not self._was_removed(key, row):
+                    self._forget(key, row.digest, problem)
+                    return None
+                row = self._row(key)
+                continue
+            with self._lock:
+                self._touched[key] = self._touched.get(key, 0) + 1
+            return found
+        return None
 
     def digests(self, key: str) -> tuple[str | None, ...] | None:
         """The digest of each output of a by-value node's result."""
@@ -315,6 +318,12 @@ class Store:
         removed = self._attempt(lambda: self._entries.prune(budget, pinned)) or 0
         self._used = self._totals()[1]
         return removed
+
+    def _was_removed(self, key: str, row: Row) -> bool:
+        """Whether another process removed or replaced an entry while it was being read: that is no damage."""
+        if self.read_only:
+            return self._row(key) != row
+        return self._attempt(lambda: self._entries.differs(key, row)) is True
 
     def _forget(self, key: str, digest: str | None, damage: Damaged) -> None:
         self._warn(f"a stored result was damaged and is made again ({damage})")
