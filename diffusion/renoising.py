@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -13,8 +15,10 @@ from torch import Tensor
 from ..errors import GlidewireError
 from .denoiser import Denoiser
 from .evaluator import Evaluator
+from .identity import call_text, tensors_digest
 from .token_noise import TokenNoise
-from .tokens import Draw, Filter, OnTokens, TokenRecord, TokenStep, corrupt, evaluate_logits, gumbel_draw, tempered
+from .tokens import GUMBEL, Draw, Filter, OnTokens, TokenRecord, TokenStep, corrupt, evaluate_logits, tempered
+from .trajectory import Trajectory, boundaries, chained_keys, resume
 
 Renoise = Literal["start", "previous", "fresh"]
 """What a renoised position becomes: the noise that the run started from, its token before the step, or new noise."""
@@ -29,6 +33,10 @@ class RenoiseStep(TokenStep):
     """
 
     share: float = 0.0
+
+    def signature(self) -> str:
+        """Exact text of what the step does; says nothing about the length of the run."""
+        return ",".join(float(value).hex() for value in (self.timestep, self.temperature, self.share))
 
 
 def cosine_share(r: float) -> float:
@@ -115,7 +123,7 @@ def _steps(
 
 def sample_renoising(
     denoiser: Denoiser,
-    steps: Iterable[RenoiseStep],
+    steps: Sequence[RenoiseStep],
     start: Tensor,
     noise: TokenNoise,
     *,
@@ -123,8 +131,10 @@ def sample_renoising(
     source: Tensor | None = None,
     generate: Tensor | None = None,
     keep: Filter | None = None,
-    draw: Draw = gumbel_draw,
+    draw: Draw = GUMBEL,
     on_step: OnTokens | None = None,
+    trajectory: Trajectory | None = None,
+    store_every: int = 10,
     evaluator: Evaluator | None = None,
 ) -> Tensor:
     """Walk from noise tokens to a picture's tokens.
@@ -141,9 +151,11 @@ def sample_renoising(
         source: For "start", the noise to take; None takes `start` (whose known positions then stay).
         generate: Where tokens are made, bool, broadcastable to `start`; elsewhere `start` is kept. None is
             everywhere.
-        keep: Filter of the logits, before the temperature, such as `typical_filter`.
+        keep: Filter of the logits, before the temperature, such as `typical()`.
         draw: How a token is chosen.
-        on_step: Called after every step; may raise to cancel.
+        on_step: Called after every step that is computed (not for resumed ones); may raise to cancel.
+        trajectory: Stored states to resume from and add to; the result is the same as without.
+        store_every: Steps between stored states; 0 stores only where guidance changes, and the end.
         evaluator: The evaluator to use (to count its forwards); a fresh one by default.
 
     Returns:
@@ -156,23 +168,69 @@ def sample_renoising(
     """
     if renoise not in get_args(Renoise):
         raise GlidewireError("sample_renoising: unknown renoise", expected=get_args(Renoise), got=renoise)
+    rules = _Rules(
+        renoise,
+        start,
+        start if source is None else source.to(start.device),
+        None if generate is None else generate.to(start.device),
+        keep,
+        draw,
+    )
+    done, keys, store_after, tokens = 0, list[str](), set[int](), start
+    if trajectory is not None:
+        noise_text = partial(_noise_text, noise)
+        keys = chained_keys(denoiser, steps, start, rules.signature(), RenoiseStep.signature, noise_text)
+        store_after = boundaries(denoiser, steps, store_every)
+        done, tokens = resume(trajectory, keys, start)
     evaluator = evaluator or Evaluator()
-    tokens = start
-    for step in steps:
+    kept_at = time.monotonic()
+    for count, step in enumerate(steps[done:], done + 1):
         logits = evaluate_logits(evaluator, denoiser, tokens, step)
-        codes = logits.shape[-1]
-        logits = tempered(keep(logits) if keep is not None else logits, step.temperature)
-        drawn = draw(logits, noise.gumbel(step.index, logits))
-        after = drawn if generate is None else paste(drawn, start, generate)
-        if step.share > 0:
-            replacements = {"previous": tokens, "start": start if source is None else source}
-            if renoise == "fresh":
-                replacements["fresh"] = noise.tokens(step.index, tokens, codes)
-            after = corrupt(after, replacements[renoise], step.share, noise.uniform(step.index, tokens))
+        drawn, after = rules.advance(logits, tokens, step, noise)
+        if trajectory is not None and count in store_after:
+            trajectory.store(keys[count], {"x_t": after}, time.monotonic() - kept_at)
+            kept_at = time.monotonic()
         if on_step is not None:
             on_step(TokenRecord(step, tokens, drawn, after))
         tokens = after
-    return tokens
+    return tokens if steps else start.clone()
+
+
+def _noise_text(noise: TokenNoise, step: RenoiseStep) -> str:
+    return noise.signature(step.index)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rules:
+    """What a step does beside the scores; arguments of `sample_renoising`."""
+
+    renoise: Renoise
+    start: Tensor
+    source: Tensor
+    generate: Tensor | None
+    keep: Filter | None
+    draw: Draw
+
+    def advance(self, logits: Tensor, tokens: Tensor, step: RenoiseStep, noise: TokenNoise) -> tuple[Tensor, Tensor]:
+        """What was drawn, and what the next step sees."""
+        codes = logits.shape[-1]
+        logits = tempered(logits if self.keep is None else self.keep.apply(logits), step.temperature)
+        drawn = self.draw.apply(logits, noise.gumbel(step.index, logits))
+        after = drawn if self.generate is None else paste(drawn, self.start, self.generate)
+        if step.share > 0:
+            if self.renoise == "fresh":
+                replacement = noise.tokens(step.index, tokens, codes)
+            else:
+                replacement = tokens if self.renoise == "previous" else self.source
+            after = corrupt(after, replacement, step.share, noise.uniform(step.index, tokens))
+        return drawn, after
+
+    def signature(self) -> str:
+        """Canonical text: equal text, equal steps from equal starts."""
+        given = {"source": self.source} | ({} if self.generate is None else {"generate": self.generate})
+        keep = "" if self.keep is None else self.keep.signature()
+        named = {"renoise": self.renoise, "keep": keep, "draw": self.draw.signature(), "given": tensors_digest(given)}
+        return call_text("renoising", named)
 
 
 def paste(made: Tensor, known: Tensor, generate: Tensor) -> Tensor:

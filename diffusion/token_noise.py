@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GlidewireError
+from .identity import tensors_digest
 from .noise import item_generator
 
 
@@ -27,6 +28,10 @@ class TokenNoise(Protocol):
 
     def tokens(self, step: int, like: Tensor, codes: int, purpose: str = "fresh") -> Tensor:
         """Uniform tokens below `codes`, int64 of the shape and on the device of `like` ("batch ...")."""
+        ...
+
+    def signature(self, step: int) -> str:
+        """Text that is equal only where all random numbers of this step are equal."""
         ...
 
 
@@ -61,6 +66,10 @@ class SeededTokenNoise:
     def tokens(self, step: int, like: Tensor, codes: int, purpose: str = "fresh") -> Tensor:
         """See `TokenNoise.tokens`; raises GlidewireError if the batch is not as long as the seeds."""
         return self._draw(lambda generator, shape: generator.integers(codes, size=shape), step, like, purpose)
+
+    def signature(self, step: int) -> str:
+        """Text that is equal only where all random numbers of this step are equal."""
+        return f"seeded tokens({self.seeds},{self.first_item},{step})"
 
     def start(self, shape: Sequence[int], codes: int) -> Tensor:
         """Where a run starts from: uniform tokens, int64 "batch ..." for one item's shape, such as "height width"."""
@@ -113,6 +122,17 @@ class FixedTokenNoise:
     def tokens(self, step: int, like: Tensor, codes: int, purpose: str = "fresh") -> Tensor:
         """The given tokens of this step; raises GlidewireError if there are none that fit."""
         return _given(self.fresh, step, like, purpose).long()
+
+    def signature(self, step: int) -> str:
+        """Text that is equal only where all random numbers of this step are equal."""
+        kinds = {"gumbel": self.gumbels, "uniform": self.uniforms, "tokens": self.fresh}
+        drawn = {
+            f"{kind} {purpose}": steps[step]
+            for kind, given in kinds.items()
+            for purpose, steps in given.items()
+            if step < len(steps)
+        }
+        return f"fixed tokens({tensors_digest(drawn)})"
 
 
 def _given(tensors: dict[str, Sequence[Tensor]], step: int, like: Tensor, purpose: str) -> Tensor:

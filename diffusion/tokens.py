@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..errors import GlidewireError
 from .denoiser import Denoiser
 from .evaluator import Evaluator
+from .identity import call_text, tensor_digest
 from .prediction import Progress
 
 
@@ -48,11 +50,43 @@ class TokenRecord:
 OnTokens = Callable[[TokenRecord], None]
 """Called after every step; raising ends the run there."""
 
-Filter = Callable[[Tensor], Tensor]
-"""Logits "... codes" to logits in which what may not be drawn is -infinity."""
 
-Draw = Callable[[Tensor, Tensor], Tensor]
-"""(logits "... codes" over the temperature, Gumbel noise of the same shape) -> tokens "..."."""
+@dataclass(frozen=True, eq=False)
+class Filter:
+    """What may be drawn, with its exact parameters.
+
+    Args:
+        name: Stable identity of the function.
+        apply: Logits "... codes" to logits in which what may not be drawn is -infinity.
+        parameters: All that decides its result.
+    """
+
+    name: str
+    apply: Callable[[Tensor], Tensor]
+    parameters: Mapping[str, float | str] = field(default_factory=dict)
+
+    def signature(self) -> str:
+        """Canonical text: equal text, equal filters."""
+        return call_text(self.name, self.parameters)
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """How a token is chosen, with its exact parameters.
+
+    Args:
+        name: Stable identity of the function.
+        apply: (logits "... codes" over the temperature, Gumbel noise of the same shape) -> tokens "...".
+        parameters: All that decides its result.
+    """
+
+    name: str
+    apply: Callable[[Tensor, Tensor], Tensor]
+    parameters: Mapping[str, float | str] = field(default_factory=dict)
+
+    def signature(self) -> str:
+        """Canonical text: equal text, equal choices."""
+        return call_text(self.name, self.parameters)
 
 
 def typical_filter(logits: Tensor, mass: float = 0.2, min_tokens: int = 1) -> Tensor:
@@ -92,24 +126,35 @@ def typical_filter(logits: Tensor, mass: float = 0.2, min_tokens: int = 1) -> Te
     return logits.masked_fill(surprising, -math.inf)
 
 
+def typical(mass: float = 0.2, min_tokens: int = 1) -> Filter:
+    """Locally typical filtering; see `typical_filter`, whose errors it raises when run."""
+    parameters = {"mass": float(mass), "min_tokens": min_tokens}
+    return Filter("typical", partial(typical_filter, mass=mass, min_tokens=min_tokens), parameters)
+
+
 def gumbel_draw(logits: Tensor, gumbel: Tensor) -> Tensor:
-    """argmax(logits + gumbel): a draw from softmax(logits). Source: Gumbel 1954; Jang et al. 2017, eq. 1."""
+    """argmax(logits + gumbel): a draw from softmax(logits), both "... codes", to tokens "...".
+
+    Source: Gumbel 1954; Jang et al. 2017, eq. 1.
+    """
     return (logits + gumbel).argmax(dim=-1)
 
 
 def top_k_draw(logits: Tensor, gumbel: Tensor, k: int) -> Tensor:
-    """A draw among the k likeliest codes; the noise goes by rank, likeliest first. Shapes as in `Draw`."""
+    """A draw among the k likeliest codes; the noise goes by rank, likeliest first. Shapes as in `gumbel_draw`."""
     values, codes = logits.topk(min(k, logits.shape[-1]), dim=-1)
     rank = (values + gumbel[..., : values.shape[-1]]).argmax(dim=-1, keepdim=True)
     return codes.gather(-1, rank).squeeze(-1)
 
 
-def likeliest_draw(logits: Tensor, gumbel: Tensor) -> Tensor:
-    """argmax(logits), without noise: Paella's published mode "argmax". Shapes as in `Draw`."""
-    return logits.argmax(dim=-1)
+GUMBEL = Draw("gumbel", gumbel_draw)
+"""A draw from the distribution: Paella's published mode "multinomial"."""
+
+LIKELIEST = Draw("likeliest", lambda logits, gumbel: logits.argmax(dim=-1))
+"""The likeliest code, without noise: Paella's published mode "argmax"."""
 
 
-def mean_code_draw(codebook: Tensor) -> Draw:
+def mean_code(codebook: Tensor) -> Draw:
     """The code nearest to the mean code sum_k p_k e_k: Paella's published mode "quant".
 
     Args:
@@ -123,7 +168,7 @@ def mean_code_draw(codebook: Tensor) -> Draw:
         distances = torch.cdist(mean.flatten(0, -2), codebook.to(logits))
         return distances.argmin(dim=-1).view(logits.shape[:-1])
 
-    return draw
+    return Draw("mean_code", draw, {"codebook": tensor_digest(codebook)})
 
 
 def corrupt(tokens: Tensor, replacement: Tensor, share: float, uniform: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,8 +13,10 @@ from torch import Tensor
 from .denoiser import Combination, Denoiser, nodes, signature
 from .identity import tensor_digest
 from .noise import Noise
-from .prediction import Step
+from .prediction import Progress, Step
 from .solvers import Solver
+
+_Step = TypeVar("_Step", bound=Progress)
 
 
 class Trajectory(Protocol):
@@ -64,14 +66,29 @@ def state_keys(
         len(steps) + 1 keys. Two runs share a key exactly where their states are equal: a change that acts from
         step k on leaves the keys up to k as they were.
     """
+
+    def drawn(step: Step) -> str:
+        noisy = solver.stochastic and not step.last
+        return noise.signature(step.index) if noisy and noise is not None else ""
+
+    return chained_keys(denoiser, steps, x_start, solver.signature(), Step.signature, drawn)
+
+
+def chained_keys(
+    denoiser: Denoiser,
+    steps: Sequence[_Step],
+    x_start: Tensor,
+    advance: str,
+    step_text: Callable[[_Step], str],
+    noise_text: Callable[[_Step], str],
+) -> list[str]:
+    """`state_keys` of any kind of step: exact texts of what advances the state, of a step, and of its noise."""
     environment = (torch.__version__, x_start.device.type, torch.are_deterministic_algorithms_enabled())
     keys = [_chained("sampler 1", str(environment), tensor_digest(x_start))]
-    advance, network_digests = solver.signature(), dict[int, str]()
+    network_digests = dict[int, str]()
     for step in steps:
-        noisy = solver.stochastic and noise is not None and not step.last
-        drawn = noise.signature(step.index) if noisy and noise is not None else ""
         expression = signature(denoiser, step.index, step.total, network_digests)
-        keys.append(_chained(keys[-1], advance, step.signature(), expression, drawn))
+        keys.append(_chained(keys[-1], advance, step_text(step), expression, noise_text(step)))
     return keys
 
 
@@ -80,7 +97,7 @@ def _chained(*parts: str) -> str:
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
 
 
-def boundaries(denoiser: Denoiser, steps: list[Step], store_every: int) -> set[int]:
+def boundaries(denoiser: Denoiser, steps: Sequence[Progress], store_every: int) -> set[int]:
     """Counts of done steps after which to store: where the active combinations change, every n-th, and the end.
 
     Args:
@@ -89,7 +106,7 @@ def boundaries(denoiser: Denoiser, steps: list[Step], store_every: int) -> set[i
         store_every: n; 0 for none in between.
     """
 
-    def combinations(step: Step) -> frozenset[int]:
+    def combinations(step: Progress) -> frozenset[int]:
         active = nodes(denoiser, step.index, step.total)
         return frozenset(id(node) for node in active if isinstance(node, Combination))
 

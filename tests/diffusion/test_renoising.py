@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from glidewire.diffusion import guidance, renoising, tokens
 from glidewire.diffusion.denoiser import Denoiser, Leaf
 from glidewire.diffusion.evaluator import Evaluator
 from glidewire.diffusion.token_noise import FixedTokenNoise, SeededTokenNoise, gumbel_of
+from glidewire.diffusion.trajectory import MemoryTrajectory
 from glidewire.errors import GlidewireError
 from glidewire.models import checkpoint
 from safetensors.torch import save_file
@@ -58,7 +58,7 @@ def v1_result(case, network, name: str, **changes) -> tuple[list[tokens.TokenRec
     start = given[run.get("x", "x_noise")]
     if generate is not None:
         start = renoising.paste(given["x_noise"], start, generate)
-    keep = partial(tokens.typical_filter, mass=run["typical_mass"], min_tokens=run["typical_min_tokens"])
+    keep = tokens.typical(run["typical_mass"], run["typical_min_tokens"])
     settings = {
         "steps": renoising.cosine_steps(
             run["T"],
@@ -108,8 +108,7 @@ def test_golden_start_from_a_picture(v1) -> None:
 def test_a_mistake_in_the_sampler_shows(v1) -> None:
     case, network = v1
     name = next(name for name, run in case.config["runs"].items() if run["renoise_mode"] == "start" and len(run) == 2)
-    filtered = partial(tokens.typical_filter, mass=1.0)
-    records, result, _ = v1_result(case, network, name, keep=filtered)
+    records, result, _ = v1_result(case, network, name, keep=tokens.typical(1.0))
     with pytest.raises(AssertionError, match="must be exact"):
         compare(case, name, records, result)
 
@@ -176,6 +175,34 @@ def test_known_tokens_stay_and_items_do_not_depend_on_their_batch(v1) -> None:
     assert torch.equal(both[:, ~generate], known.expand_as(both)[:, ~generate])
     single = SeededTokenNoise((8,), first_item=1)
     assert torch.equal(renoising.sample_renoising(leaf, steps, start[1:], single, generate=generate), both[1:])
+
+
+@pytest.mark.parametrize("renoise", ["start", "previous", "fresh"])
+def test_a_resumed_run_is_the_whole_run(v1, renoise: str) -> None:
+    case, network = v1
+    noise = SeededTokenNoise((3,))
+    start = noise.start(case.config["size"], network.spec.codes)
+    steps = renoising.cosine_steps(4)
+    cond = Leaf(network, {"clip": case.inputs["cond"][:1]})
+    null = Leaf(network, network.null())
+
+    def run(scale: float, end: float, trajectory=None, keep=None) -> tuple[torch.Tensor, int]:
+        evaluator = Evaluator()
+        guided = guidance.classifier_free(cond, null, scale, end=end)
+        settings = {"renoise": renoise, "keep": keep, "store_every": 1, "evaluator": evaluator}
+        result = renoising.sample_renoising(guided, steps, start, noise, trajectory=trajectory, **settings)
+        return result, evaluator.forwards
+
+    stored = MemoryTrajectory()
+    whole, count = run(3.0, 1.0, stored)
+    assert count == 4
+    again, count = run(3.0, 1.0, stored)
+    assert count == 0 and torch.equal(again, whole)
+    # Another guidance from the third step on shares the first two.
+    changed, count = run(3.0, 0.5, stored)
+    assert count == 2 and torch.equal(changed, run(3.0, 0.5)[0])
+    filtered, count = run(3.0, 1.0, stored, tokens.typical(0.5))
+    assert count == 4 and torch.equal(filtered, run(3.0, 1.0, None, tokens.typical(0.5))[0])
 
 
 def test_steps_of_any_length() -> None:

@@ -37,6 +37,20 @@ def test_gumbel_of_the_ends_is_no_nan() -> None:
     assert gumbel_of(ends, 1e-20).isfinite().all()
 
 
+def test_equal_texts_are_equal_noise() -> None:
+    assert SeededTokenNoise((3,)).signature(1) == SeededTokenNoise((3,)).signature(1)
+    texts = {
+        SeededTokenNoise((3,)).signature(1),
+        SeededTokenNoise((3,)).signature(2),
+        SeededTokenNoise((4,)).signature(1),
+    }
+    assert len(texts) == 3
+    zeros, ones = torch.zeros(2), torch.ones(2)
+    fixed = FixedTokenNoise({"token": [zeros, ones]}, {"where": [zeros]})
+    assert fixed.signature(0) != fixed.signature(1)
+    assert fixed.signature(0) == FixedTokenNoise({"token": [zeros]}, {"where": [zeros]}).signature(0)
+
+
 def test_errors() -> None:
     with pytest.raises(GlidewireError, match=r"one seed is needed.*a batch of 1.*a batch of 2"):
         SeededTokenNoise((0,)).uniform(0, torch.empty(2, 3))

@@ -52,10 +52,10 @@ def test_gumbel_draws_follow_the_distribution() -> None:
 def test_ways_to_draw() -> None:
     logits, gumbel = torch.tensor([[0.0, 3.0, 2.0, -9.0]]), torch.tensor([[0.0, 5.0, 0.0, 99.0]])
     assert tokens.gumbel_draw(logits, gumbel).item() == 3
-    assert tokens.likeliest_draw(logits, gumbel).item() == 1
+    assert tokens.LIKELIEST.apply(logits, gumbel).item() == 1
     assert tokens.top_k_draw(logits, gumbel, 2).item() == 2
     codebook = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.6, 0.3]])
-    assert tokens.mean_code_draw(codebook)(logits, gumbel).item() == 3
+    assert tokens.mean_code(codebook).apply(logits, gumbel).item() == 3
     assert tokens.tempered(logits, 0.0).argmax().item() == 1
     assert torch.equal(tokens.tempered(logits, 0.5), 2 * logits)
     assert tokens.tempered(logits, 0.0).softmax(-1)[0, 1] == 1
@@ -68,3 +68,11 @@ def test_corruption_replaces_the_share() -> None:
     assert tokens.corrupt(before, after, 0.0, uniform).sum() == 0
     assert tokens.corrupt(before, after, 1.0, uniform).sum() == 10_000
     assert tokens.corrupt(before, after, 0.3, uniform).float().mean().item() == pytest.approx(0.3, abs=0.02)
+
+
+def test_rules_with_other_parameters_have_other_texts() -> None:
+    codebooks = torch.zeros(2, 2), torch.ones(2, 2)
+    rules = [tokens.typical(0.2), tokens.typical(0.3), tokens.typical(0.2, 2), tokens.GUMBEL, tokens.LIKELIEST]
+    rules += map(tokens.mean_code, codebooks)
+    assert len({rule.signature() for rule in rules}) == len(rules)
+    assert tokens.typical(0.2).signature() == tokens.typical().signature()
