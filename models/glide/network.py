@@ -9,79 +9,26 @@ from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
+from ..text_image_unet import projected_text, run_unet, text_image_unet
 from .spec import GlideSpec
 from .text import TextTransformer
 
-# Conditioning carries the projected text of attention layer i under this prefix and i.
-_TEXT_KEYS_VALUES = "text_keys_values."
 
-
-class TextImageAttention:
-    """Attention over [text, picture] positions, with the text's keys and values projected ahead if given.
-
-    softmax(q [k_text, k_image]^T / sqrt(d)) [v_text, v_image], residual. diffusers' own processor projects
-    the text again at every step; a sampling run of 100 steps needs it once.
-    """
-
-    def __init__(self, layer: int) -> None:
-        self.layer = layer
-
-    def __call__(
-        self,
-        attn: Any,  # an Attention, whose layers diffusers types as optional
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        text_keys_values: Mapping[int, Tensor] | None = None,
-    ) -> Tensor:
-        """Picture states "batch channels height width" in and out."""
-        residual, spatial = hidden_states, hidden_states.shape[2:]
-        h = attn.group_norm(hidden_states.flatten(2)).transpose(1, 2)
-        if text_keys_values is None:
-            assert encoder_hidden_states is not None
-            text = project_text(attn, encoder_hidden_states)
-        else:
-            text = text_keys_values[self.layer]
-        text_key, text_value = text.chunk(2, dim=-1)
-        key = torch.cat([text_key, attn.to_k(h)], dim=1)
-        value = torch.cat([text_value, attn.to_v(h)], dim=1)
-        query, key, value = (
-            rows.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for rows in (attn.to_q(h), key, value)
-        )
-        h = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        return attn.to_out[0](h).transpose(1, 2).unflatten(2, spatial) + residual
-
-
-def project_text(attn: Any, text_states: Tensor) -> Tensor:
-    """Keys and values of the text in one layer: "batch positions 2*channels"."""
-    return torch.cat([attn.add_k_proj(text_states), attn.add_v_proj(text_states)], dim=-1)
-
-
-def build_unet(spec: GlideSpec, *, dropout: float = 0.0) -> nn.Module:
-    """diffusers' U-Net with GLIDE's blocks: residual up- and downsampling, scale-shift norm, added text keys."""
-    down = ["SimpleCrossAttnDownBlock2D" if attends else "ResnetDownsampleBlock2D" for attends in spec.attention_levels]
-    up = ["SimpleCrossAttnUpBlock2D" if attends else "ResnetUpsampleBlock2D" for attends in spec.attention_levels]
-    return UNet2DConditionModel(
-        sample_size=spec.image_size,
+def build_unet(spec: GlideSpec, *, dropout: float = 0.0) -> Any:
+    """The U-Net of a spec."""
+    return text_image_unet(
         in_channels=spec.in_channels,
         out_channels=spec.out_channels,
-        down_block_types=tuple(down),
-        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        up_block_types=tuple(reversed(up)),
-        block_out_channels=spec.widths,
-        layers_per_block=spec.num_res_blocks,
+        widths=spec.widths,
+        attention_levels=spec.attention_levels,
+        num_res_blocks=spec.num_res_blocks,
+        num_head_channels=spec.num_head_channels,
+        norm_groups=spec.norm_groups,
+        text_width=spec.text_width,
         dropout=dropout,
-        norm_num_groups=spec.norm_groups,
-        norm_eps=1e-5,
-        cross_attention_dim=spec.text_width,
-        attention_head_dim=spec.num_head_channels,
-        class_embed_type="identity",
-        resnet_time_scale_shift="scale_shift",
     )
 
 
@@ -105,18 +52,12 @@ class GlideTextToImage(nn.Module):
         self.spec = spec
         self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
         self.text = TextTransformer(spec)
-        self.unet: Any = build_unet(spec, dropout=dropout)
-        for layer, attention in enumerate(self.attentions()):
-            attention.set_processor(TextImageAttention(layer))
+        self.unet = build_unet(spec, dropout=dropout)
 
     @property
     def learned_variance(self) -> bool:
         """Whether the last three output channels are learned-range variance."""
         return self.spec.out_channels == 6
-
-    def attentions(self) -> list[Any]:
-        """The U-Net's attention layers in a fixed order."""
-        return [module for module in self.unet.modules() if isinstance(module, Attention)]
 
     def encode_text(self, tokens: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Encode captions.
@@ -149,12 +90,7 @@ class GlideTextToImage(nn.Module):
 
     def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Conditioning with every layer's text keys and values projected, once per sampling run."""
-        states = conditioning["text_states"].to(self.unet.conv_in.weight.dtype)
-        projected = {
-            f"{_TEXT_KEYS_VALUES}{layer}": project_text(attention, states)
-            for layer, attention in enumerate(self.attentions())
-        }
-        return {**conditioning, **projected}
+        return {**conditioning, **projected_text(self.unet, conditioning["text_states"])}
 
     def forward(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
         """One batched evaluation.
@@ -178,21 +114,9 @@ class GlideTextToImage(nn.Module):
                 expected=f"multiples of {multiple}",
                 got=f"{x_t.shape[-2]} x {x_t.shape[-1]}",
             )
-        dtype = self.unet.conv_in.weight.dtype
-        prepared = {
-            int(name.removeprefix(_TEXT_KEYS_VALUES)): value.to(dtype)
-            for name, value in conditioning.items()
-            if name.startswith(_TEXT_KEYS_VALUES)
-        }
-        output = self.unet(
-            torch.cat([x_t, *self._pictures(x_t, conditioning)], dim=1).to(dtype),
-            timesteps,
-            encoder_hidden_states=conditioning["text_states"].to(dtype),
-            class_labels=conditioning["text_embedding"].to(dtype),
-            cross_attention_kwargs={"text_keys_values": prepared or None},
-            return_dict=False,
-        )[0]
-        return output.to(x_t.dtype)
+        picture = torch.cat([x_t, *self._pictures(x_t, conditioning)], dim=1)
+        added, states = conditioning["text_embedding"], conditioning["text_states"]
+        return run_unet(self.unet, picture, timesteps, conditioning, added=added, states=states)
 
     def _pictures(self, x_t: Tensor, conditioning: Mapping[str, Tensor]) -> list[Tensor]:
         """What stands beside x_t in the first convolution, in the published order."""
