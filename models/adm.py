@@ -69,7 +69,9 @@ def _attention(source: str, target: str, channels: int) -> Iterator[Entry]:
     yield from unfolded(f"{source}.proj_out", f"{target}.to_out.0")
 
 
-def unet_modules(widths: Sequence[int], attends: Sequence[bool], num_res_blocks: int) -> Iterator[tuple[str, str, str]]:
+def unet_modules(
+    widths: Sequence[int], attends: Sequence[bool], num_res_blocks: int, *, middle_attends: bool = True
+) -> Iterator[tuple[str, str, str]]:
     """Every module inside the levels: its published name, diffusers' name, and its kind.
 
     Kinds are "residual", "residual with skip" (the width changes), "attention", "downsampler" and "upsampler".
@@ -92,8 +94,9 @@ def unet_modules(widths: Sequence[int], attends: Sequence[bool], num_res_blocks:
             skips.append(channels)
             block += 1
     yield "middle_block.0", "mid_block.resnets.0", "residual"
-    yield "middle_block.1", "mid_block.attentions.0", "attention"
-    yield "middle_block.2", "mid_block.resnets.1", "residual"
+    if middle_attends:
+        yield "middle_block.1", "mid_block.attentions.0", "attention"
+    yield f"middle_block.{1 + middle_attends}", "mid_block.resnets.1", "residual"
     block = 0
     for up, level in enumerate(reversed(range(len(widths)))):
         for index in range(num_res_blocks + 1):

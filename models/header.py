@@ -47,6 +47,7 @@ class Header:
         files: The file that each tensor lies in, where it is not `path` itself (a folder of several files).
         config: The JSON that a folder carries beside its weights.
         part: Which part of `path` this is, where that holds several models; empty for all of it.
+        beside: The other parts of `path`.
     """
 
     path: Path
@@ -54,11 +55,12 @@ class Header:
     shapes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, torch.dtype]
     metadata: Mapping[str, str] = field(default_factory=dict)
-    locations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    locations: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
     unwrapped: tuple[str, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     part: str = ""
+    beside: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -234,35 +236,51 @@ def _damaged(path: Path, error: Exception) -> GlidewireError:
     )
 
 
-Found = dict[str, tuple[Tensor, tuple[str, ...]]]
+Found = dict[str, tuple[Tensor, tuple[str | int, ...]]]
 
 
 def _unwrap(path: Path, tree: Any) -> tuple[Found, tuple[str, ...]]:
-    """The tensors of the innermost state dict by key, where each lies, and what was taken off."""
+    """The tensors of the innermost state dict by key, where each lies, and what was taken off.
+
+    Tensors without names, such as the pair (mean, std), are called by their places.
+    """
+    if isinstance(tree, list | tuple) and len(tree) > 1 and all(isinstance(value, Tensor) for value in tree):
+        return {str(place): (value, (place,)) for place, value in enumerate(tree)}, ()
     within: list[str] = []
     # A pickle may contain itself, hence the bound.
     while isinstance(tree, Mapping) and not _state_dict(tree) and len(within) < 4:
         inside = next((name for name in WRAPPERS if isinstance(tree.get(name), Mapping)), None)
-        tree = tree[inside] if inside else None
-        within += [inside] if inside else []
-    if isinstance(tree, Mapping) and not _state_dict(tree):
-        tree = None
-    if not isinstance(tree, Mapping):
+        if inside is None:
+            break
+        tree = tree[inside]
+        within.append(inside)
+    found = _tensors(tree, tuple(within))
+    if not found:
         raise GlidewireError(
             f"checkpoint {path.name} holds no state dict",
             expected=f"tensors by name, or one of {', '.join(WRAPPERS)}",
             hint="A whole pickled module cannot be used: save its state dict.",
         )
-    found: Found = {
-        key: (value, (*within, key))
-        for key, value in tree.items()
-        if isinstance(key, str) and isinstance(value, Tensor)
-    }
     removed = list(within)
     while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in found)), None):
         found = {key.removeprefix(prefix): value for key, value in found.items()}
         removed.append(prefix)
     return found, tuple(removed)
+
+
+def _tensors(tree: Any, within: tuple[str, ...]) -> Found:
+    """The tensors of a state dict; or of several beside each other, each key after the name of its state dict."""
+    if not isinstance(tree, Mapping):
+        return {}
+    named = {name: value for name, value in tree.items() if isinstance(name, str)}
+    if _state_dict(named):
+        return {key: (value, (*within, key)) for key, value in named.items() if isinstance(value, Tensor)}
+    return {
+        f"{name}.{key}": place
+        for name, part in named.items()
+        if isinstance(part, Mapping) and _state_dict(part)
+        for key, place in _tensors(part, (*within, name)).items()
+    }
 
 
 def _state_dict(tree: Mapping[Any, Any]) -> bool:

@@ -113,22 +113,23 @@ def transposed(source: str, target: str) -> Entry:
     return Entry(source, (target,), lambda value: (value.mT,), lambda values: values[0].mT)
 
 
-def head_major(source: str, targets: Sequence[str], channels: int) -> tuple[Entry, ...]:
+def head_major(source: str, targets: Sequence[str], channels: int, *, sides: int = 1) -> tuple[Entry, ...]:
     """One 1-wide convolution whose rows are [head][part][channel], as one linear layer per part.
 
     Args:
         source: The published layer.
         targets: The module's layers, in the order of the parts (query, key, value).
         channels: Channels of one head.
+        sides: Sides of the published convolution; 0 for a linear layer.
     """
 
     def split(value: Tensor) -> tuple[Tensor, ...]:
-        rows = value.squeeze(-1) if value.ndim == 3 else value
+        rows = value.flatten(1) if value.ndim > 2 else value
         return tuple(part.flatten(0, 1) for part in rows.unflatten(0, (-1, len(targets), channels)).unbind(dim=1))
 
     def join(parts: Sequence[Tensor]) -> Tensor:
         rows = torch.stack([part.unflatten(0, (-1, channels)) for part in parts], dim=1).flatten(0, 2)
-        return rows.unsqueeze(-1) if rows.ndim == 2 else rows
+        return rows[(..., *(None,) * sides)] if rows.ndim == 2 else rows
 
     return tuple(
         Entry(f"{source}.{leaf}", tuple(f"{target}.{leaf}" for target in targets), split, join)

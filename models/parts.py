@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import GlidewireError
 from .folder import components, is_pipeline, read_folder, read_json
 from .header import Header, open_tensors, read_header
 from .strict import StrictLoadError
 
-# Prefixes of the models inside a latent diffusion checkpoint (Rombach et al. 2022) and its descendants, and what
-# errors call them.
+# Prefixes of the models inside a latent diffusion checkpoint (Rombach et al. 2022), its descendants, and Karlo's
+# super-resolution; and what errors call them.
 PREFIXES: Mapping[str, str] = {
     "model.diffusion_model.": "denoiser",
     "diffusion_model.": "denoiser",
@@ -22,7 +23,11 @@ PREFIXES: Mapping[str, str] = {
     "embedder.": "image embedder",
     "noise_augmentor.": "noise augmentation",
     "depth_model.": "depth",
+    "model_first_steps.": "first steps",
+    "model_last_step.": "last step",
 }
+# Folders of a pipeline that hold one network between them: their tensors become one header, under these prefixes.
+JOINED: Mapping[str, tuple[str, ...]] = {"decoder": ("decoder", "text_proj")}
 # The moving average lies under the raw weights' names without their dots.
 AVERAGE = "model_ema."
 # What training leaves beside the weights.
@@ -66,18 +71,41 @@ def read_parts(path: str | Path, *, averaged: bool | None = None) -> tuple[Heade
     if "denoiser" in found and averaged is not False:
         average = _average(header, found["denoiser"], wanted=bool(averaged))
         parts["denoiser"] = average or parts["denoiser"]
-    return tuple(parts.values())
+    return _beside_each_other(parts.values())
 
 
 def _pipeline(folder: Path) -> tuple[Header, ...]:
     """The models of a pipeline's folder, each with the configuration of their scheduler under `scheduler`."""
     beside = folder / "scheduler" / "scheduler_config.json"
     scheduler = {"scheduler": read_json(beside)} if beside.is_file() else {}
-    headers = ((inside.name, read_folder(inside)) for inside in components(folder))
-    parts = tuple(replace(header, part=name, config={**header.config, **scheduler}) for name, header in headers)
+    headers = {inside.name: read_folder(inside) for inside in components(folder)}
+    for name, folders in JOINED.items():
+        if headers.keys() >= set(folders) and len({headers[inside].format for inside in folders}) == 1:
+            headers[name] = _joined([(inside, headers.pop(inside)) for inside in folders])
+    parts = tuple(replace(header, part=name, config={**header.config, **scheduler}) for name, header in headers.items())
     if not parts:
         raise GlidewireError(f"checkpoint {folder.name} is a pipeline's folder without weights")
-    return parts
+    return _beside_each_other(parts)
+
+
+def _beside_each_other(parts: Iterable[Header]) -> tuple[Header, ...]:
+    parts = tuple(parts)
+    return tuple(replace(one, beside=tuple(other.part for other in parts if other is not one)) for one in parts)
+
+
+def _joined(folders: Sequence[tuple[str, Header]]) -> Header:
+    """The tensors of several folders under their names as prefixes, with the first one's configuration."""
+
+    def together(tables: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+        return {f"{name}.{key}": value for name, table in tables for key, value in table.items()}
+
+    return replace(
+        folders[0][1],
+        shapes=together((name, header.shapes) for name, header in folders),
+        dtypes=together((name, header.dtypes) for name, header in folders),
+        locations=together((name, header.locations) for name, header in folders),
+        files=together((name, header.files) for name, header in folders),
+    )
 
 
 def _prefixed(header: Header) -> dict[str, dict[str, str]]:

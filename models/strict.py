@@ -75,6 +75,11 @@ def load_strict(
                 # A copy, since the file may be overwritten while it is mapped.
                 value = part.to(device=device, dtype=kind or part.dtype, copy=True)
                 _assign(module, name, value.contiguous())
+        carried = {name for entry in key_map for name in entry.targets}
+        for name, value in module.named_buffers():
+            # Tables that no file carries, such as causal masks.
+            if name not in carried and not value.is_meta:
+                _assign(module, name, value.to(device))
 
 
 def check_strict(header: Header, expected: Mapping[str, tuple[int, ...]], *, ignored: Collection[str] = ()) -> None:
