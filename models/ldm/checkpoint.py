@@ -70,7 +70,8 @@ def _all_start(shapes: Shapes, starts: tuple[str, ...]) -> bool:
 def _is_denoiser(shapes: Shapes) -> bool:
     """Whether the middle attends, and the output has no channels that the input has not (a learned variance)."""
     ends = shapes.get("conv_in.weight"), shapes.get("conv_out.weight")
-    middle = any(key.startswith("mid_block.attentions.0.") for key in shapes)
+    # The second module of the middle has a norm in any attention; without attention it is a residual block.
+    middle = any(f"mid_block.attentions.0.{norm}.weight" in shapes for norm in ("norm", "group_norm"))
     return None not in ends and middle and ends[1][0] <= ends[0][1]  # pyrefly: ignore
 
 
