@@ -46,10 +46,10 @@ def recognise_denoiser(header: Header, stated: Mapping[str, Any]) -> Identity | 
     if names is None or any(foreign in key for key in header.shapes for foreign in _FOREIGN):
         return None
     shapes = layout.telling_shapes(header.shapes) if names == "published" else header.shapes
-    if not _is_denoiser(shapes) or not _as_published(header.config):
+    if not _is_denoiser(shapes) or not as_published(header.config):
         return None
     told = told_by_shapes(shapes, where=header.name)
-    carried = _carried(header, told)
+    carried = carried_values(header, told)
     given = stated_values(stated, where=f"{header.name}: stated hyper-parameters")
     if "num_heads" in given:
         carried = {name: value for name, value in carried.items() if not name.startswith("num_head")}
@@ -75,11 +75,12 @@ def _is_denoiser(shapes: Shapes) -> bool:
     return None not in ends and middle and ends[1][0] <= ends[0][1]  # pyrefly: ignore
 
 
-def _as_published(config: Mapping[str, Any]) -> bool:
+def as_published(config: Mapping[str, Any]) -> bool:
+    """Whether a folder's configuration has no option that no latent diffusion model has."""
     return all(config.get(name) in (None, value) for name, value in _FIXED_OPTIONS.items())
 
 
-def _carried(header: Header, told: Mapping[str, Any]) -> dict[str, Any]:
+def carried_values(header: Header, told: Mapping[str, Any]) -> dict[str, Any]:
     """Hyper-parameters that the folder's configuration or the file's metadata tell, by the spec's names."""
     config = header.config
     carried: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..adm import ENDS, residual_entries, unet_modules
 from ..key_map import Entry, KeyMap, head_major, renamed, unfolded, unprefixed
@@ -11,6 +12,9 @@ from .spec import Shapes, UnetSpec
 
 PREFIX = "unet."
 _UPSAMPLER = re.compile(r"output_blocks\.\d+\.[12]\.(conv|in_layers\.0)\.weight")
+# Only plain ones are told from residual blocks by their names.
+_DOWNSAMPLER = re.compile(r"input_blocks\.\d+\.0\.op\.weight")
+_ENCODER = ("time_embed.", "input_blocks.", "middle_block.")
 # Layers whose shapes tell something, inside of a residual block or a downsampler.
 _TELLING = {"in_layers.2": "conv1", "emb_layers.1": "time_emb_proj"}
 _ENDS = {
@@ -45,6 +49,15 @@ def key_map(spec: UnetSpec) -> KeyMap:
 def diffusers_key_map(spec: UnetSpec) -> KeyMap:
     """diffusers' layout and `LatentDenoiser`'s."""
     return unprefixed(key_map(spec), PREFIX)
+
+
+def encoder_key_map(spec: UnetSpec, prefix: str) -> tuple[Entry, ...]:
+    """The published layout of the way down and the middle, over the same modules of diffusers' under a prefix."""
+    return tuple(
+        replace(entry, targets=tuple(prefix + target.removeprefix(PREFIX) for target in entry.targets))
+        for entry in key_map(spec)
+        if isinstance(entry, Entry) and entry.source.startswith(_ENCODER)
+    )
 
 
 def _transformer(spec: UnetSpec, source: str, target: str) -> Iterator[Entry]:
@@ -83,7 +96,7 @@ def telling_shapes(shapes: Shapes) -> dict[str, tuple[int, ...]]:
     Blocks are numbered through all levels: a level is its residual blocks and a downsampler.
     """
     blocks = {int(key.split(".")[1]) for key in shapes if key.startswith("input_blocks.")}
-    levels = 1 + sum(_UPSAMPLER.fullmatch(key) is not None for key in shapes)
+    levels = 1 + max(sum(way.fullmatch(key) is not None for key in shapes) for way in (_UPSAMPLER, _DOWNSAMPLER))
     stride = len(blocks) // levels
     if not stride:
         return {}

@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
+from ..digest import network_digest
+from .additions import NOTHING, Additions
+from .attention import attend_by_layer, given, project_context, projected_context
 from .spec import UnetSpec
-
-# Conditioning carries the projected context of attention layer i under this prefix and i.
-_KEYS_VALUES = "context_keys_values."
-
-
-class ContextAttention:
-    """softmax(q k^T / sqrt(d)) v, with the context's keys and values projected ahead if given.
-
-    Source: Rombach et al. 2022, sec. 3.3.
-    """
-
-    def __init__(self, layer: int) -> None:
-        self.layer = layer
-
-    def __call__(
-        self,
-        attn: Any,  # an Attention, whose layers diffusers types as optional
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        context_keys_values: Mapping[int, Tensor] | None = None,
-    ) -> Tensor:
-        """Picture states "batch positions width" in and out."""
-        if attn.is_cross_attention and context_keys_values is not None:
-            projected = context_keys_values[self.layer]
-        else:
-            projected = project(attn, hidden_states if encoder_hidden_states is None else encoder_hidden_states)
-        query, key, value = (
-            rows.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for rows in (attn.to_q(hidden_states), *projected.chunk(2, dim=-1))
-        )
-        h = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        return attn.to_out[0](h)
-
-
-def project(attn: Any, states: Tensor) -> Tensor:
-    """Keys and values of one layer: "batch positions 2*channels"."""
-    return torch.cat([attn.to_k(states), attn.to_v(states)], dim=-1)
 
 
 def build_unet(spec: UnetSpec) -> nn.Module:
@@ -82,8 +45,7 @@ def build_unet(spec: UnetSpec) -> nn.Module:
             transformer_layers_per_block=spec.transformer_depth,
             use_linear_projection=spec.linear_projection,
             only_cross_attention=tuple(level in spec.context_only_levels for level in range(len(down))),
-            # diffusers means the number of heads.
-            attention_head_dim=tuple(spec.heads(width) if yes else 1 for width, yes in _levels(spec)),
+            attention_head_dim=heads_by_level(spec),
             class_embed_type="projection" if spec.vector_width else None,
             projection_class_embeddings_input_dim=spec.vector_width or None,
         )
@@ -109,10 +71,10 @@ def _plain(way: str, residual_resampling: bool) -> str:
     return f"Resnet{way}sampleBlock2D" if residual_resampling else f"{way}Block2D"
 
 
-def _levels(spec: UnetSpec) -> list[tuple[int, bool]]:
-    """Width of each level, and whether heads divide it: it attends, or the middle does at this width."""
+def heads_by_level(spec: UnetSpec) -> tuple[int, ...]:
+    """Heads of each level's attention, which diffusers calls `attention_head_dim`; the last is the middle's too."""
     attends = (*spec.attends[:-1], True)
-    return list(zip(spec.widths, attends, strict=True))
+    return tuple(spec.heads(width) if yes else 1 for width, yes in zip(spec.widths, attends, strict=True))
 
 
 class LatentDenoiser(nn.Module):
@@ -132,8 +94,7 @@ class LatentDenoiser(nn.Module):
         self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
         self.unet: Any = build_unet(spec)
         if spec.context_width:
-            for layer, attention in enumerate(self.attentions()):
-                attention.set_processor(ContextAttention(layer))
+            attend_by_layer(self.unet)
 
     @property
     def prediction(self) -> Literal["eps", "x_0", "v"]:
@@ -145,24 +106,15 @@ class LatentDenoiser(nn.Module):
         """No latent diffusion model learns its variance."""
         return False
 
-    def attentions(self) -> list[Any]:
-        """The U-Net's attention layers in a fixed order: down, up, middle."""
-        return [module for module in self.unet.modules() if isinstance(module, Attention)]
-
     def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Conditioning with every layer's keys and values of the context projected, once per sampling run."""
         if not self.spec.context_width:
             return conditioning
-        context = self._given(conditioning, "context", f"batch positions {self.spec.context_width}")
-        context = context.to(self.unet.conv_in.weight.dtype)
-        projected = {
-            f"{_KEYS_VALUES}{layer}": project(attention, context)
-            for layer, attention in enumerate(self.attentions())
-            if attention.is_cross_attention
-        }
-        return {**conditioning, **projected}
+        return {**conditioning, **project_context(self.unet, self._context(conditioning))}
 
-    def forward(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
+    ) -> Tensor:
         """One batched evaluation.
 
         Args:
@@ -170,6 +122,7 @@ class LatentDenoiser(nn.Module):
                 multiples of `spec.size_multiple`.
             timesteps: Ids of the original schedule, "batch" (0 ... 999).
             conditioning: See the class.
+            additions: What a view adds (see `view.DenoiserView`); only to a denoiser with a context.
 
         Returns:
             The prediction, in x_t's shape and dtype; the network computes in the dtype of its weights.
@@ -182,30 +135,29 @@ class LatentDenoiser(nn.Module):
         beside = [self._beside(x_t, conditioning, name, channels) for name, channels in self.spec.beside]
         options: dict[str, Any] = {"return_dict": False}
         if self.spec.classes:
-            options["class_labels"] = self._given(conditioning, "class_label", "batch")
+            options["class_labels"] = given(conditioning, "class_label", "batch")
         if self.spec.vector_width:
-            vector = self._given(conditioning, "vector", f"batch {self.spec.vector_width}")
+            vector = given(conditioning, "vector", f"batch {self.spec.vector_width}")
             options["class_labels"] = vector.to(dtype)
         if self.spec.context_width:
-            context = self._given(conditioning, "context", f"batch positions {self.spec.context_width}")
-            prepared = {
-                int(name.removeprefix(_KEYS_VALUES)): value.to(dtype)
-                for name, value in conditioning.items()
-                if name.startswith(_KEYS_VALUES)
+            options["encoder_hidden_states"] = self._context(conditioning)
+            options["cross_attention_kwargs"] = {
+                "context_keys_values": projected_context(conditioning, dtype),
+                "additions": additions.attention,
             }
-            options["encoder_hidden_states"] = context.to(dtype)
-            options["cross_attention_kwargs"] = {"context_keys_values": prepared or None}
+        if additions.residuals:
+            *skips, middle = (residual.to(dtype) for residual in additions.residuals)
+            options["down_block_additional_residuals"] = tuple(skips)
+            options["mid_block_additional_residual"] = middle
         return self.unet(torch.cat([x_t, *beside], dim=1).to(dtype), timesteps, **options)[0].to(x_t.dtype)
 
     def digest(self) -> str:
         """Content identity of the weights and the precision they are held in, for cache keys."""
-        if self.content_digest is not None:
-            return f"{self.content_digest}:{str(self.unet.conv_in.weight.dtype).removeprefix('torch.')}"
-        whole = hashlib.sha256(repr(self.spec).encode())
-        for name, value in sorted(self.state_dict().items()):
-            whole.update(f"{name}:{value.dtype}:{tuple(value.shape)}".encode())
-            whole.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return whole.hexdigest()
+        return network_digest(self, self.spec, self.content_digest)
+
+    def _context(self, conditioning: Mapping[str, Tensor]) -> Tensor:
+        context = given(conditioning, "context", f"batch positions {self.spec.context_width}")
+        return context.to(self.unet.conv_in.weight.dtype)
 
     def _check(self, x_t: Tensor) -> None:
         channels, multiple = self.spec.out_channels, self.spec.size_multiple
@@ -215,19 +167,6 @@ class LatentDenoiser(nn.Module):
                 expected=f"batch x {channels} channels x sides that are multiples of {multiple}",
                 got=tuple(x_t.shape),
             )
-
-    def _given(self, conditioning: Mapping[str, Tensor], name: str, shape: str) -> Tensor:
-        """A condition by its name, whose last dimension is the one that its shape names."""
-        value = conditioning.get(name)
-        width = shape.rpartition(" ")[2]
-        right = value is not None and value.ndim == len(shape.split()) and width in ("batch", str(value.shape[-1]))
-        if value is None or not right:
-            raise GlidewireError(
-                f"the denoiser's condition {name!r} does not fit",
-                expected=shape,
-                got="nothing" if value is None else tuple(value.shape),
-            )
-        return value
 
     def _beside(self, x_t: Tensor, conditioning: Mapping[str, Tensor], name: str, channels: int) -> Tensor:
         value = conditioning.get(name)

@@ -230,13 +230,13 @@ PUBLISHED: Mapping[str, UnetSpec] = {
 }
 
 
-def stated_values(stated: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+def stated_values(stated: Mapping[str, Any], *, where: str, spec: type[UnetSpec] = UnetSpec) -> dict[str, Any]:
     """Hyper-parameters by the spec's names; stating heads in one way unstates the other.
 
     Raises:
         GlidewireError: An unknown name or a value of the wrong type.
     """
-    values = typed(UnetSpec, stated, where=where)
+    values = typed(spec, stated, where=where)
     for name, other in (("num_heads", "num_head_channels"), ("num_head_channels", "num_heads")):
         if values.get(name):
             values.setdefault(other, 0)
