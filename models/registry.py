@@ -14,7 +14,20 @@ from .header import Header
 from .key_map import KeyMap
 
 # A room is added here, and tells the rest as `FAMILY` in its module `checkpoint`.
-ROOMS = ("glide", "first_stage", "ldm", "clip_text", "dalle1", "noised_clip", "paella", "dalle2_pytorch", "unclip", "clip")
+ROOMS = (
+    "glide",
+    "first_stage",
+    "ldm",
+    "controlnet",
+    "ip_adapter",
+    "clip_text",
+    "dalle1",
+    "noised_clip",
+    "paella",
+    "dalle2_pytorch",
+    "unclip",
+    "clip",
+)
 
 # The layout of the first publication; `Family.layouts` names others.
 PUBLISHED = "published"

@@ -1,0 +1,1 @@
+"""IP-Adapter: pictures as prompts, by attention to image tokens beside the text."""
