@@ -308,6 +308,22 @@ def test_diffusers_layout_of_the_vqgan(tmp_path: Path) -> None:
     assert torch.equal(again.decode(latents), model.decode(latents))
 
 
+def test_half_precision_is_near() -> None:
+    tokens, r = torch.arange(32).view(1, 4, 8), torch.full((1,), 0.4)
+    conditions = {
+        "v1": {"clip": torch.full((1, 8), 0.3)},
+        "v3": {"clip": torch.full((1, 8), 0.3), "byt5": torch.ones(1, 3, 12)},
+        "prior": {"clip": torch.full((1, 12), 0.3)},
+    }
+    for name, condition in conditions.items():
+        x_t = torch.linspace(-1, 1, 12)[None] if name == "prior" else tokens
+        exact = randomised(name)(x_t, r, condition)
+        half = randomised(name).to(torch.bfloat16)
+        assert half.digest() != randomised(name).digest()
+        near = half(x_t, r, half.prepare(condition))
+        assert (near.float() - exact).abs().max() < 0.1 * exact.abs().max()
+
+
 def test_networks_tell_themselves_apart() -> None:
     digests = {name: randomised(name).digest() for name in TINY if name != "f4"}
     assert len(set(digests.values())) == len(digests)
