@@ -12,6 +12,7 @@ from ..ldm.attention import given, projected_context
 from ..ldm.network import LatentDenoiser
 from ..ldm.view import DenoiserView
 from .network import ControlNet
+from .spec import HINT_FACTOR
 
 # What a control network has in common with the denoiser whose encoder it copies.
 _SHARED = ("model_channels", "channel_mult", "num_res_blocks", "context_width")
@@ -86,11 +87,7 @@ class Controlled(DenoiserView):
         """Encoded hints, and the control network's keys and values of the context."""
         if not any(self.strengths):
             return {}
-        hints = {
-            name: conditioning[f"{self.name}.{name}"]
-            for name, _ in self.control.spec.hints
-            if f"{self.name}.{name}" in conditioning
-        }
+        hints = {name: self._hint(conditioning, name, channels) for name, channels in self.control.spec.hints}
         context = given(conditioning, "context", f"batch positions {self.control.spec.context_width}")
         features = self.control.encode(hints)
         return {self._features: features, **self.control.project_context(context, self._context)}
@@ -103,3 +100,13 @@ class Controlled(DenoiserView):
         features = conditioning[self._features].expand(x_t.shape[0], -1, -1, -1)
         residuals = self.control(x_t, timesteps, conditioning["context"], features, projected)
         return Additions(residuals=tuple(s * residual for s, residual in zip(self.strengths, residuals, strict=True)))
+
+    def _hint(self, conditioning: Mapping[str, Tensor], name: str, channels: int) -> Tensor:
+        hint = conditioning.get(f"{self.name}.{name}")
+        if hint is None:
+            raise GlidewireError(
+                f"the denoiser's condition '{self.name}.{name}' is missing",
+                expected=f"batch x {channels} channels x sides {HINT_FACTOR} times the latents'",
+                got=", ".join(sorted(conditioning)) or "no condition",
+            )
+        return hint

@@ -249,6 +249,10 @@ def test_names_and_numbers_of_bad_input() -> None:
             re.escape("differ in their batch or sides; expected the same for all; got example_pair (1, 6, 32, 32)"),
         ),
         (lambda: Controlled(denoiser, control)(x, t, conditioning), r"expected batch x 4 x 4 x 4; got \(1, 4, 4, 8\)"),
+        (
+            lambda: Controlled(denoiser, control, name="edges")(x, t, conditioning),
+            "'edges.hint' is missing; expected batch x 3 channels x sides 8 times.*got context, control.hint",
+        ),
         (lambda: Controlled(denoiser, control, strength=[1.0]), "one strength for each residual.*expected 5; got 1"),
         (lambda: Controlled(tiny_denoiser(context_width=8), control), "context_width is not.*expected 8; got 6"),
         (lambda: Controlled(Controlled(denoiser, control), control), "two views of one denoiser are called 'control'"),

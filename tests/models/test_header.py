@@ -129,11 +129,31 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         read_header(tmp_path)
 
 
-@pytest.mark.parametrize("tree", [{}, {"state_dict": {}}, {"epoch": 1}, [torch.zeros(2)], torch.zeros(2)])
+def test_state_dicts_beside_each_other_are_told_apart(tmp_path: Path) -> None:
+    one, two = torch.randn(2), torch.randn(3)
+    tree = {"projection": {"weight": one}, "attention": {"1.weight": two}, "epoch": 3, "optimizer": {"state": {}}}
+    torch.save(tree, tmp_path / "m.bin")
+    header = read_header(tmp_path / "m.bin")
+    assert header.shapes == {"projection.weight": (2,), "attention.1.weight": (3,)}
+    with open_tensors(header) as read:
+        assert torch.equal(read("projection.weight"), one)
+        assert torch.equal(read("attention.1.weight"), two)
+
+
+@pytest.mark.parametrize("tree", [{}, {"state_dict": {}}, {"epoch": 1}, [1, 2], torch.zeros(2)])
 def test_files_without_a_state_dict(tmp_path: Path, tree: object) -> None:
     torch.save(tree, tmp_path / "m.pt")
     with pytest.raises(GlidewireError, match="holds no state dict"):
         read_header(tmp_path / "m.pt")
+
+
+def test_tensors_without_names_are_called_by_their_places(tmp_path: Path) -> None:
+    mean, std = torch.zeros(3), torch.ones(3)
+    torch.save((mean, std), tmp_path / "stats.th")
+    header = read_header(tmp_path / "stats.th")
+    assert header.shapes == {"0": (3,), "1": (3,)}
+    with open_tensors(header) as read:
+        assert torch.equal(read("0"), mean) and torch.equal(read("1"), std)
 
 
 def test_a_tree_that_contains_itself(tmp_path: Path) -> None:
