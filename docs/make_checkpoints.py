@@ -135,9 +135,8 @@ def main(folder: Path) -> None:
             lines.append(f"| {' | '.join(cells)} |")
     target = Path(__file__).with_name("checkpoints.md")
     target.write_text(_HEAD + "\n".join(lines) + "\n")
-    print(
-        f"{target.name}: {len(lines)} cases; without a comparison: {', '.join(sorted(set(CASES) - set(found))) or 'none'}"
-    )
+    missing = ", ".join(sorted(set(CASES) - set(found))) or "none"
+    print(f"{target.name}: {len(lines)} cases; without a comparison: {missing}")
 
 
 if __name__ == "__main__":
