@@ -93,7 +93,10 @@ class Entries:
     def differs(self, key: str, row: Row) -> bool:
         """Whether the row of a key is another one by now, asked while no other process can be changing it."""
         with self._index.writing():
-            return self.row(key) != row
+            try:
+                return self.row(key) != row
+            except Damaged:
+                return False
 
     def put(self, key: str, row: Row) -> None:
         """Write a small result's row."""
