@@ -143,7 +143,15 @@ def load_identified(
         with torch.device("meta"):
             module = family.build(identity.spec)
         key_map = family.key_map_of(identity)
-        load_strict(module, identity.header, key_map, device=device, dtype=dtype, ignored=family.ignored)
+        load_strict(
+            module,
+            identity.header,
+            key_map,
+            device=device,
+            dtype=dtype,
+            ignored=family.ignored,
+            exact=family.exact,
+        )
         # Every network says what decides its numbers; a loaded one need not read its weights for that.
         cast(Any, module).content_digest = content_digest(identity)
         return module.eval().requires_grad_(False)

@@ -27,6 +27,7 @@ ROOMS = (
     "dalle2_pytorch",
     "unclip",
     "clip",
+    "autoregressive_prior",
 )
 
 # The layout of the first publication; `Family.layouts` names others.
@@ -74,6 +75,7 @@ class Family:
         key_map: Published keys to the network's, of a spec.
         layouts: Key maps of the other layouts that the family was published in, by name.
         ignored: Beginnings of published keys that the network does not use.
+        exact: Beginnings of the network's keys that keep the dtype they are stored in, whatever the others become.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Family:
     key_map: Callable[[Any], KeyMap]
     layouts: Mapping[str, Callable[[Any], KeyMap]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    exact: tuple[str, ...] = ()
 
     def key_map_of(self, identity: Identity) -> KeyMap:
         """The key map of an identified checkpoint, in its own layout."""

@@ -48,6 +48,7 @@ def load_strict(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     ignored: Collection[str] = (),
+    exact: Collection[str] = (),
 ) -> None:
     """Fill a module (usually built on the meta device) from a checkpoint, one tensor at a time.
 
@@ -61,6 +62,7 @@ def load_strict(
         device: Where the weights go.
         dtype: What floating-point weights become; None keeps each as it is stored.
         ignored: Beginnings of published keys that the network does not use (optimizer state, losses).
+        exact: Beginnings of the module's keys that keep the dtype they are stored in.
 
     Raises:
         StrictLoadError: Any key is missing, unexpected or of another shape; the module is then unchanged.
@@ -71,7 +73,7 @@ def load_strict(
         for entry in key_map:
             parts = entry.load([read(source) for source in entry.sources])
             for name, part in zip(entry.targets, parts, strict=True):
-                kind = dtype if part.is_floating_point() else None
+                kind = dtype if part.is_floating_point() and not name.startswith(tuple(exact)) else None
                 # A copy, since the file may be overwritten while it is mapped.
                 value = part.to(device=device, dtype=kind or part.dtype, copy=True)
                 _assign(module, name, value.contiguous())

@@ -1,0 +1,59 @@
+"""Checkpoints of the autoregressive prior, in our own layout: the network's names, its spec beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..checkpoint import save_published
+from ..header import Header
+from ..key_map import Entry, KeyMap
+from ..registry import Family, Identity
+from .network import AutoregressivePrior
+from .spec import FAMILY_NAME, AutoregressivePriorSpec, infer_spec
+
+SPEC = "glidewire.spec"
+_MARKS = ("codec.basis", "codec.dot_edges", "code_embedding.weight", "dot_embedding.weight")
+
+
+def key_map(spec: AutoregressivePriorSpec) -> KeyMap:
+    """The network's own names."""
+    with torch.device("meta"):
+        names = AutoregressivePrior(spec).state_dict()
+    return tuple(Entry(name, (name,)) for name in names)
+
+
+def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
+    """Identity of an autoregressive prior; None if the tensors are not one's.
+
+    Raises:
+        GlidewireError: It is one, but its metadata or what is stated contradicts its tensors.
+    """
+    if not all(mark in header.shapes for mark in _MARKS):
+        return None
+    carried: dict[str, Any] = {}
+    if SPEC in header.metadata:
+        carried = asdict(AutoregressivePriorSpec.from_json(header.metadata[SPEC], where=f"{header.name}: {SPEC}"))
+    spec, assumed = infer_spec(header.shapes, {**carried, **stated}, where=header.name)
+    dims = {
+        "embedding_width": spec.embedding_width,
+        "text_width": spec.text_width,
+        "text_context": spec.text_positions,
+    }
+    return Identity(FAMILY_NAME, "prior", "autoregressive prior", spec, dims, header, assumed)
+
+
+def save(model: AutoregressivePrior, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a model with its spec, as safetensors; replaces a file.
+
+    Raises:
+        GlidewireError: The folder cannot be written to.
+    """
+    save_published(model, key_map(model.spec), path, metadata={**(metadata or {}), SPEC: model.spec.to_json()})
+
+
+FAMILY = Family(FAMILY_NAME, recognise, AutoregressivePrior, key_map, exact=("codec.",))
