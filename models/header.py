@@ -272,9 +272,10 @@ def _tensors(tree: Any, within: tuple[str, ...]) -> Found:
     """The tensors of a state dict; or of several beside each other, each key after the name of its state dict."""
     if not isinstance(tree, Mapping):
         return {}
-    named = {name: value for name, value in tree.items() if isinstance(name, str)}
+    # Files that hold a tensor for each timestep may call them by numbers.
+    named = {name: value for name, value in tree.items() if isinstance(name, str | int)}
     if _state_dict(named):
-        return {key: (value, (*within, key)) for key, value in named.items() if isinstance(value, Tensor)}
+        return {str(key): (value, (*within, key)) for key, value in named.items() if isinstance(value, Tensor)}
     return {
         f"{name}.{key}": place
         for name, part in named.items()
@@ -285,7 +286,7 @@ def _tensors(tree: Any, within: tuple[str, ...]) -> Found:
 
 def _state_dict(tree: Mapping[Any, Any]) -> bool:
     """Whether a mapping holds tensors itself; counters beside a wrapped state dict are no more than scalars."""
-    return any(isinstance(key, str) and isinstance(value, Tensor) and value.ndim for key, value in tree.items())
+    return any(isinstance(key, str | int) and isinstance(value, Tensor) and value.ndim for key, value in tree.items())
 
 
 def _header(

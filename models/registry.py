@@ -27,6 +27,7 @@ ROOMS = (
     "dalle2_pytorch",
     "unclip",
     "clip",
+    "asyrp",
     "autoregressive_prior",
 )
 
