@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -13,8 +13,11 @@ from torch import Tensor
 from ..errors import GlidewireError
 from .denoiser import Denoiser
 from .evaluator import Evaluator
+from .identity import call_text, tensor_digest
 from .token_noise import TokenNoise
-from .tokens import OnTokens, TokenRecord, TokenStep, evaluate_logits, gumbel_draw, tempered, top_k_draw
+from .token_run import OnTokens, TokenRecord, TokenStep, walk
+from .tokens import gumbel_draw, tempered, top_k_draw
+from .trajectory import Trajectory
 
 _BASES = (2, 3)
 
@@ -62,21 +65,21 @@ def halton_order(rows: int, columns: int) -> Tensor:
 
 @dataclass(frozen=True)
 class HaltonStep(TokenStep):
-    """One step of the Halton sampler.
-
-    Args:
-        ratio: Fraction of the steps that are done after it.
-    """
-
-    ratio: float = 1.0
+    """One step of the Halton sampler."""
 
     def decided(self, count: int) -> int:
-        """How many of `count` positions are decided after the step: (1 - arccos(ratio) / (pi / 2)) of them.
+        """How many of `count` positions are decided after the step: (1 - arccos(r) / (pi / 2)) of them.
+
+        r is the fraction of the steps that are done.
 
         Source: Besnier et al. 2025, the published sampler, which rounds down in float32.
         """
-        share = 1 - torch.arccos(torch.tensor(self.ratio)) / (math.pi * 0.5)
+        share = 1 - torch.arccos(torch.tensor((self.index + 1) / self.total)) / (math.pi * 0.5)
         return min(max(self.index + 1, int(share * count)), count)
+
+    def decided_before(self, count: int) -> int:
+        """How many of them were decided before it."""
+        return replace(self, index=self.index - 1).decided(count) if self.index else 0
 
 
 def halton_steps(
@@ -108,18 +111,20 @@ def halton_steps(
     factors = torch.linspace(*inverse_temperature, total).pow(power)
     factors[:warmup] *= 0.5
     temperatures = (1 / factors.double()).tolist()
-    return tuple(HaltonStep(i, total, total - 1 - i, temperatures[i], (i + 1) / total) for i in range(total))
+    return tuple(HaltonStep(i, total, total - 1 - i, temperatures[i]) for i in range(total))
 
 
 def sample_in_order(
     denoiser: Denoiser,
-    steps: Iterable[HaltonStep],
+    steps: Sequence[HaltonStep],
     start: Tensor,
     order: Tensor,
     noise: TokenNoise,
     *,
     top_k: int = 0,
     on_step: OnTokens | None = None,
+    trajectory: Trajectory | None = None,
+    store_every: int = 10,
     evaluator: Evaluator | None = None,
 ) -> Tensor:
     """Decide the tokens of a grid in a given order, more of them at every step.
@@ -131,8 +136,10 @@ def sample_in_order(
         order: "batch positions" or "positions", int64: flat positions, first to be decided first.
         noise: Where the random numbers come from.
         top_k: Draw among as many of the likeliest codes; 0 draws among all.
-        on_step: Called after every step with what it decided as `accepted`; may raise to cancel.
-        evaluator: The evaluator to use (to count its forwards); a fresh one by default.
+        on_step: See `token_run.walk`, as the following; `accepted` is what the step decided.
+        trajectory: Stored states.
+        store_every: Steps between stored states.
+        evaluator: The evaluator to use.
 
     Returns:
         Tokens, shaped as `start`.
@@ -152,17 +159,26 @@ def sample_in_order(
             expected=f"each of {count} positions once, for a batch of {batch}",
             got=f"shape {list(order.shape)}",
         )
-    draw = partial(top_k_draw, k=top_k) if top_k > 0 else gumbel_draw
-    evaluator = evaluator or Evaluator()
-    tokens, done = start, 0
-    for step in steps:
-        logits = evaluate_logits(evaluator, denoiser, tokens, step)
+    rules = _Rules(order, top_k)
+    settings = {"on_step": on_step, "trajectory": trajectory, "store_every": store_every, "evaluator": evaluator}
+    return walk(denoiser, steps, start, rules, noise, **settings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rules:
+    """What a step does beside the scores; arguments of `sample_in_order`."""
+
+    order: Tensor
+    top_k: int
+
+    def advance(self, logits: Tensor, tokens: Tensor, step: TokenStep, noise: TokenNoise) -> TokenRecord:
+        assert isinstance(step, HaltonStep)
+        draw = partial(top_k_draw, k=self.top_k) if self.top_k > 0 else gumbel_draw
         drawn = draw(tempered(logits, step.temperature), noise.gumbel(step.index, logits))
-        until = step.decided(count)
-        accepted = torch.zeros(batch, count, dtype=torch.bool, device=start.device)
-        accepted = accepted.scatter(1, order[:, done:until], True).view_as(start)
-        after = torch.where(accepted, drawn, tokens)
-        if on_step is not None:
-            on_step(TokenRecord(step, tokens, drawn, after, accepted))
-        tokens, done = after, max(done, until)
-    return tokens
+        count = tokens[0].numel()
+        places = self.order[:, step.decided_before(count) : step.decided(count)]
+        accepted = torch.zeros_like(self.order, dtype=torch.bool).scatter(1, places, True).view_as(tokens)
+        return TokenRecord(step, tokens, drawn, torch.where(accepted, drawn, tokens), accepted)
+
+    def signature(self) -> str:
+        return call_text("in_order", {"order": tensor_digest(self.order), "top_k": self.top_k})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,9 @@ from ..errors import GlidewireError
 from .denoiser import Denoiser
 from .evaluator import Evaluator
 from .token_noise import TokenNoise
-from .tokens import OnTokens, TokenRecord, TokenStep, evaluate_logits, gumbel_draw, tempered
+from .token_run import OnTokens, TokenRecord, TokenStep, walk
+from .tokens import gumbel_draw, tempered
+from .trajectory import Trajectory
 
 Share = Callable[[float, int], float]
 """(fraction of the steps that are done, number of tokens) -> fraction of the tokens that stay masked."""
@@ -69,6 +71,29 @@ def _share(name: str) -> Share:
 
 
 @dataclass(frozen=True)
+class OfUnknown:
+    """floor(unknown · gamma(ratio)) tokens are masked, of those that were unknown when the run began."""
+
+    schedule: str
+    ratio: float
+
+    def __call__(self, unknown: int, count: int) -> int:
+        """How many to mask of `count` tokens, of which `unknown` were masked when the run began."""
+        return math.floor(unknown * mask_share(self.schedule, self.ratio, unknown))
+
+
+@dataclass(frozen=True)
+class OfAll:
+    """floor(tokens · share) tokens are masked; in float32, where a whole number may fall one below itself."""
+
+    share: float
+
+    def __call__(self, unknown: int, count: int) -> int:
+        """How many to mask of `count` tokens."""
+        return int((count * torch.tensor(self.share)).floor())
+
+
+@dataclass(frozen=True)
 class MaskStep(TokenStep):
     """One step of MaskGIT's sampler.
 
@@ -78,7 +103,7 @@ class MaskStep(TokenStep):
     """
 
     choice_temperature: float = 0.0
-    masked: Callable[[int, int], int] = lambda unknown, count: 0
+    masked: OfUnknown | OfAll = OfAll(0.0)
 
 
 def maskgit_steps(
@@ -98,13 +123,9 @@ def maskgit_steps(
     steps = []
     for index in range(total):
         ratio = (index + 1) / total
-        masked = partial(_masked_of_unknown, schedule, ratio)
+        masked = OfUnknown(schedule, ratio)
         steps.append(MaskStep(index, total, total - 1 - index, 1.0, choice_temperature * (1 - ratio), masked))
     return tuple(steps)
-
-
-def _masked_of_unknown(schedule: str, ratio: float, unknown: int, count: int) -> int:
-    return math.floor(unknown * mask_share(schedule, ratio, unknown))
 
 
 def amused_steps(
@@ -135,17 +156,10 @@ def amused_steps(
             got=f"{schedule} and {masked_at_start}",
         )
     temperatures = torch.linspace(*choice_temperatures, total).tolist()
-    # float32 throughout: where the product is a whole number, the published floor may fall one below it.
+    # float32, as published.
     ratios = torch.arange(1, total + 1) / total
     shares = masked_at_start * (torch.cos(ratios * math.pi / 2) if schedule == "cosine" else 1 - ratios)
-    return tuple(
-        MaskStep(i, total, total - 1 - i, 1.0, temperatures[i], partial(_masked_of_all, shares[i]))
-        for i in range(total)
-    )
-
-
-def _masked_of_all(share: Tensor, unknown: int, count: int) -> int:
-    return int((count * share).floor())
+    return tuple(MaskStep(i, total, total - 1 - i, 1.0, temperatures[i], OfAll(shares[i].item())) for i in range(total))
 
 
 def _check(total: int, temperatures: Iterable[float]) -> None:
@@ -182,12 +196,14 @@ def mask_again(complete: Tensor, unknown: Tensor, confidence: Tensor, masked: Te
 
 def sample_masked(
     denoiser: Denoiser,
-    steps: Iterable[MaskStep],
+    steps: Sequence[MaskStep],
     start: Tensor,
     mask_id: int,
     noise: TokenNoise,
     *,
     on_step: OnTokens | None = None,
+    trajectory: Trajectory | None = None,
+    store_every: int = 10,
     evaluator: Evaluator | None = None,
 ) -> Tensor:
     """Fill in masked tokens: each step draws all that are masked and masks the least confident again.
@@ -200,33 +216,43 @@ def sample_masked(
         start: Tokens "batch ...", int64, in which `mask_id` stands for what is to be made.
         mask_id: That token.
         noise: Where the random numbers come from (purposes "token" and "confidence").
-        on_step: Called after every step; `drawn` is complete. May raise to cancel.
-        evaluator: The evaluator to use (to count its forwards); a fresh one by default.
+        on_step: See `token_run.walk`, as the following; `drawn` is complete.
+        trajectory: Stored states.
+        store_every: Steps between stored states.
+        evaluator: The evaluator to use.
 
     Returns:
-        Tokens without masks, shaped as `start`.
+        Tokens, shaped as `start`; after the run's last step, without masks.
 
     Raises:
         GlidewireError: Noise that does not fit, or scores that are no numbers; and what `on_step` raises.
 
     Source: Chang et al. 2022 (MaskGIT), sec. 3.2.
     """
-    evaluator = evaluator or Evaluator()
-    tokens, complete = start, start
-    count = start[0].numel()
-    unknown_at_start = (start == mask_id).flatten(1).sum(dim=1).tolist()
-    for step in steps:
-        logits = evaluate_logits(evaluator, denoiser, tokens, step)
-        unknown = tokens == mask_id
+    rules = _Rules(mask_id, tuple((start == mask_id).flatten(1).sum(dim=1).tolist()))
+    settings = {"on_step": on_step, "trajectory": trajectory, "store_every": store_every, "evaluator": evaluator}
+    return walk(denoiser, steps, start, rules, noise, **settings)
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What a step does beside the scores: the mask's token, and how many each item had when the run began."""
+
+    mask_id: int
+    unknown_at_start: tuple[int, ...]
+
+    def advance(self, logits: Tensor, tokens: Tensor, step: TokenStep, noise: TokenNoise) -> TokenRecord:
+        unknown = tokens == self.mask_id
         drawn = gumbel_draw(tempered(logits, step.temperature), noise.gumbel(step.index, logits))
         complete = after = torch.where(unknown, drawn, tokens)
-        if not step.last:
+        if isinstance(step, MaskStep) and not step.last:
             chosen = logits.log_softmax(dim=-1).gather(-1, drawn[..., None]).squeeze(-1)
             confidence = chosen + step.choice_temperature * noise.gumbel(step.index, chosen, "confidence")
-            masked = torch.tensor([step.masked(each, count) for each in unknown_at_start], device=start.device)
+            count = tokens[0].numel()
+            masked = torch.tensor([step.masked(each, count) for each in self.unknown_at_start], device=tokens.device)
             flat = (complete.flatten(1), unknown.flatten(1), confidence.flatten(1), masked)
-            after = mask_again(*flat, mask_id).view_as(start)
-        if on_step is not None:
-            on_step(TokenRecord(step, tokens, complete, after, after != mask_id))
-        tokens = after
-    return complete
+            after = mask_again(*flat, self.mask_id).view_as(tokens)
+        return TokenRecord(step, tokens, complete, after, after != self.mask_id)
+
+    def signature(self) -> str:
+        return f"masking({self!r})"

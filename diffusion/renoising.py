@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -17,8 +15,9 @@ from .denoiser import Denoiser
 from .evaluator import Evaluator
 from .identity import call_text, tensors_digest
 from .token_noise import TokenNoise
-from .tokens import GUMBEL, Draw, Filter, OnTokens, TokenRecord, TokenStep, corrupt, evaluate_logits, tempered
-from .trajectory import Trajectory, boundaries, chained_keys, resume
+from .token_run import OnTokens, TokenRecord, TokenStep, walk
+from .tokens import GUMBEL, Draw, Filter, corrupt, tempered
+from .trajectory import Trajectory
 
 Renoise = Literal["start", "previous", "fresh"]
 """What a renoised position becomes: the noise that the run started from, its token before the step, or new noise."""
@@ -33,10 +32,6 @@ class RenoiseStep(TokenStep):
     """
 
     share: float = 0.0
-
-    def signature(self) -> str:
-        """Exact text of what the step does; says nothing about the length of the run."""
-        return ",".join(float(value).hex() for value in (self.timestep, self.temperature, self.share))
 
 
 def cosine_share(r: float) -> float:
@@ -153,10 +148,10 @@ def sample_renoising(
             everywhere.
         keep: Filter of the logits, before the temperature, such as `typical()`.
         draw: How a token is chosen.
-        on_step: Called after every step that is computed (not for resumed ones); may raise to cancel.
-        trajectory: Stored states to resume from and add to; the result is the same as without.
-        store_every: Steps between stored states; 0 stores only where guidance changes, and the end.
-        evaluator: The evaluator to use (to count its forwards); a fresh one by default.
+        on_step: See `token_run.walk`, as the following.
+        trajectory: Stored states.
+        store_every: Steps between stored states.
+        evaluator: The evaluator to use.
 
     Returns:
         Tokens, shaped as `start`.
@@ -176,28 +171,8 @@ def sample_renoising(
         keep,
         draw,
     )
-    done, keys, store_after, tokens = 0, list[str](), set[int](), start
-    if trajectory is not None:
-        noise_text = partial(_noise_text, noise)
-        keys = chained_keys(denoiser, steps, start, rules.signature(), RenoiseStep.signature, noise_text)
-        store_after = boundaries(denoiser, steps, store_every)
-        done, tokens = resume(trajectory, keys, start)
-    evaluator = evaluator or Evaluator()
-    kept_at = time.monotonic()
-    for count, step in enumerate(steps[done:], done + 1):
-        logits = evaluate_logits(evaluator, denoiser, tokens, step)
-        drawn, after = rules.advance(logits, tokens, step, noise)
-        if trajectory is not None and count in store_after:
-            trajectory.store(keys[count], {"x_t": after}, time.monotonic() - kept_at)
-            kept_at = time.monotonic()
-        if on_step is not None:
-            on_step(TokenRecord(step, tokens, drawn, after))
-        tokens = after
-    return tokens if steps else start.clone()
-
-
-def _noise_text(noise: TokenNoise, step: RenoiseStep) -> str:
-    return noise.signature(step.index)
+    settings = {"on_step": on_step, "trajectory": trajectory, "store_every": store_every, "evaluator": evaluator}
+    return walk(denoiser, steps, start, rules, noise, **settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,22 +186,20 @@ class _Rules:
     keep: Filter | None
     draw: Draw
 
-    def advance(self, logits: Tensor, tokens: Tensor, step: RenoiseStep, noise: TokenNoise) -> tuple[Tensor, Tensor]:
-        """What was drawn, and what the next step sees."""
+    def advance(self, logits: Tensor, tokens: Tensor, step: TokenStep, noise: TokenNoise) -> TokenRecord:
         codes = logits.shape[-1]
         logits = tempered(logits if self.keep is None else self.keep.apply(logits), step.temperature)
         drawn = self.draw.apply(logits, noise.gumbel(step.index, logits))
         after = drawn if self.generate is None else paste(drawn, self.start, self.generate)
-        if step.share > 0:
+        if isinstance(step, RenoiseStep) and step.share > 0:
             if self.renoise == "fresh":
                 replacement = noise.tokens(step.index, tokens, codes)
             else:
                 replacement = tokens if self.renoise == "previous" else self.source
             after = corrupt(after, replacement, step.share, noise.uniform(step.index, tokens))
-        return drawn, after
+        return TokenRecord(step, tokens, drawn, after)
 
     def signature(self) -> str:
-        """Canonical text: equal text, equal steps from equal starts."""
         given = {"source": self.source} | ({} if self.generate is None else {"generate": self.generate})
         keep = "" if self.keep is None else self.keep.signature()
         named = {"renoise": self.renoise, "keep": keep, "draw": self.draw.signature(), "given": tensors_digest(given)}

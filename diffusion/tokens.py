@@ -1,4 +1,4 @@
-"""What samplers of tokens share: the step, filters of logits, ways to draw a token, and corruption."""
+"""From scores to tokens: filters of logits, ways to draw a token, and corruption."""
 
 from __future__ import annotations
 
@@ -11,44 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GlidewireError
-from .denoiser import Denoiser
-from .evaluator import Evaluator
 from .identity import call_text, tensor_digest
-from .prediction import Progress
-
-
-@dataclass(frozen=True)
-class TokenStep(Progress):
-    """One step of a run over tokens.
-
-    Args:
-        temperature: Logits are divided by it before a token is drawn; 0 takes the likeliest.
-    """
-
-    temperature: float = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class TokenRecord:
-    """What happened in one step, for previews, inspection and progress.
-
-    Args:
-        step: The step.
-        tokens: What the network saw, "batch ...".
-        drawn: What was drawn at every position, before known tokens were pasted.
-        next: What the next step sees; after the last step, the result.
-        accepted: Where this step decided for good, if the sampler does so; "batch ..." bool.
-    """
-
-    step: TokenStep
-    tokens: Tensor
-    drawn: Tensor
-    next: Tensor
-    accepted: Tensor | None = None
-
-
-OnTokens = Callable[[TokenRecord], None]
-"""Called after every step; raising ends the run there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,39 +146,6 @@ def corrupt(tokens: Tensor, replacement: Tensor, share: float, uniform: Tensor) 
     Source: Rampas et al. 2022 (Paella), sec. 3.
     """
     return torch.where(uniform < share, replacement, tokens)
-
-
-@torch.no_grad()
-def evaluate_logits(evaluator: Evaluator, denoiser: Denoiser, tokens: Tensor, step: TokenStep) -> Tensor:
-    """A guidance expression's scores of every code at every position.
-
-    Args:
-        evaluator: The run's.
-        denoiser: The expression; all of its networks predict logits.
-        tokens: "batch ...", int64.
-        step: Where in the run they are.
-
-    Returns:
-        "batch ... codes", float32.
-
-    Raises:
-        GlidewireError: The expression is not one of logits, guides by gradients, or its scores are no numbers.
-    """
-    prediction = evaluator(denoiser, tokens, step)
-    if prediction.kind != "logits" or prediction.mean_shift is not None:
-        raise GlidewireError(
-            "a sampler of tokens cannot use this denoiser",
-            expected="networks that score tokens, guided by combinations of their logits",
-            got=prediction.kind if prediction.mean_shift is None else "guidance by a gradient",
-        )
-    logits = prediction.value.movedim(1, -1)
-    if bool(logits.isnan().any()):
-        raise GlidewireError(
-            f"Sampling step {step.index} of {step.total}: the scores of tokens are not numbers",
-            got=f"{int(logits.isnan().sum())} of {logits.numel()} values",
-            hint="Use a higher precision or a lower guidance scale, or check the weights.",
-        )
-    return logits
 
 
 def tempered(logits: Tensor, temperature: float) -> Tensor:

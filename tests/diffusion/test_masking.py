@@ -6,7 +6,7 @@ import pytest
 import torch
 from glidewire.diffusion import masking, token_noise
 from glidewire.diffusion.denoiser import Leaf
-from glidewire.diffusion.tokens import TokenRecord
+from glidewire.diffusion.token_run import TokenRecord
 from glidewire.errors import GlidewireError
 from torch import Tensor
 

@@ -10,6 +10,7 @@ from glidewire.diffusion import guidance, renoising, tokens
 from glidewire.diffusion.denoiser import Denoiser, Leaf
 from glidewire.diffusion.evaluator import Evaluator
 from glidewire.diffusion.token_noise import FixedTokenNoise, SeededTokenNoise, gumbel_of
+from glidewire.diffusion.token_run import TokenRecord
 from glidewire.diffusion.trajectory import MemoryTrajectory
 from glidewire.errors import GlidewireError
 from glidewire.models import checkpoint
@@ -42,13 +43,13 @@ def noise_of(case, floor: float) -> FixedTokenNoise:
     )
 
 
-def compare(case, name: str, records: list[tokens.TokenRecord], result: torch.Tensor) -> None:
+def compare(case, name: str, records: list[TokenRecord], result: torch.Tensor) -> None:
     case.assert_close(f"{name}/state", torch.stack([record.tokens for record in records]))
     case.assert_close(f"{name}/sampled", torch.stack([record.drawn for record in records]))
     case.assert_close(f"{name}/final", result)
 
 
-def v1_result(case, network, name: str, **changes) -> tuple[list[tokens.TokenRecord], torch.Tensor, Evaluator]:
+def v1_result(case, network, name: str, **changes) -> tuple[list[TokenRecord], torch.Tensor, Evaluator]:
     run = {**case.config["defaults"], **case.config["runs"][name]}
     given = {key: value.long() if not value.is_floating_point() else value for key, value in case.inputs.items()}
     cond = Leaf(network, {"clip": given[run.get("c", "cond")]})
@@ -70,7 +71,7 @@ def v1_result(case, network, name: str, **changes) -> tuple[list[tokens.TokenRec
         "keep": keep if run["typical_filtering"] else None,
         **changes,
     }
-    records: list[tokens.TokenRecord] = []
+    records: list[TokenRecord] = []
     evaluator = Evaluator()
     result = renoising.sample_renoising(
         denoiser,
@@ -148,7 +149,7 @@ def test_every_golden_run_of_v3(v3) -> None:
             renoise_steps=None if renoised == "steps-1" else renoised,
         )
         noise = case.inputs["x_noise"].long()
-        records: list[tokens.TokenRecord] = []
+        records: list[TokenRecord] = []
         result = renoising.sample_renoising(
             v3_denoiser(case, network, run, run["steps"]),
             steps,
