@@ -151,7 +151,7 @@ def recognise_upsampler(header: Header, stated: Mapping[str, Any]) -> Identity |
         PUBLISHED: ("input_blocks.0.0.weight", "out.2.weight", "middle_block.1.in_layers.0.weight"),
         "diffusers": ("conv_in.weight", "conv_out.weight", "mid_block.resnets.1.norm1.weight"),
     }[layout]
-    if not _has(shapes, (first, last, middle)) or shapes[first][1:2] != (2 * shapes[last][0],):
+    if not _has(shapes, (first, last, middle)) or shapes[first][1:2] != tuple(2 * out for out in shapes[last][:1]):
         return None
     if any(".attentions." in key or ".qkv." in key for key in shapes):
         return None
@@ -180,7 +180,7 @@ def recognise_augmentation(header: Header, stated: Mapping[str, Any]) -> Identit
     levels = header.shapes.get("alphas_cumprod", ())
     if header.part != "noise augmentation" or len(levels) != 1:
         return None
-    spec = NoiseAugmentationSpec(levels[0], header.shapes.get("data_mean", (0,))[-1])
+    spec = NoiseAugmentationSpec(levels[0], max(header.shapes.get("data_mean", ()), default=0))
     kept = header.view({key: key for key in header.shapes if key not in _DERIVED})
     return Identity("unclip", "noise_augmentation", "stable-unclip", spec, {"levels": levels[0]}, kept)
 

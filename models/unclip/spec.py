@@ -99,6 +99,8 @@ class DecoderSpec:
         fits = self.in_channels in (channels, 2 * channels + 1)
         require(fits, self, "in_channels", f"{channels}, or {2 * channels + 1} for inpainting")
         _require_levels(self)
+        levels = range(len(self.channel_mult))
+        require(set(self.attention_levels) <= set(levels), self, "attention_levels", f"levels of {list(levels)}")
         attending = {self.widths[level] for level in (*self.attention_levels, -1)}
         for width in sorted(attending):
             fits = self.num_head_channels > 0 and width % self.num_head_channels == 0

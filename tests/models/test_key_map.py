@@ -33,6 +33,14 @@ def test_head_major_rows_are_head_part_channel(heads: int, channels: int, width:
     assert torch.equal(weight.join(weight.split(published)), published)
 
 
+def test_head_major_rows_of_a_linear_layer() -> None:
+    weight, _ = head_major("qkv", ["q", "k", "v"], 2, sides=0)
+    published = torch.arange(12.0)[:, None].expand(-1, 4)
+    query, key, value = weight.split(published)
+    assert [part[:, 0].tolist() for part in (query, key, value)] == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11]]
+    assert torch.equal(weight.join([query, key, value]), published)
+
+
 def test_a_one_wide_convolution_is_a_linear_layer() -> None:
     conv, linear = nn.Conv1d(3, 5, 1), nn.Linear(3, 5)
     weight, bias = unfolded("proj", "to_out")

@@ -50,6 +50,14 @@ def test_converts_floats_on_the_way(tensors: dict[str, torch.Tensor], tmp_path: 
     assert torch.equal(module["second"].bias, tensors["blocks.1.bias"].bfloat16())
 
 
+def test_tables_that_no_file_carries_go_where_the_weights_go(tensors: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    save_file(tensors, tmp_path / "m.safetensors")
+    module = build()
+    module.register_buffer("causal", torch.ones(2), persistent=False)
+    load_strict(module, read_header(tmp_path / "m.safetensors"), MAP, device="meta")
+    assert {value.device.type for value in (*module.parameters(), *module.buffers())} == {"meta"}
+
+
 def test_lists_everything_that_does_not_fit(tensors: dict[str, torch.Tensor], tmp_path: Path) -> None:
     tensors["blocks.O.weight"] = tensors.pop("blocks.0.weight")
     tensors["extra.scale"] = torch.zeros(2)

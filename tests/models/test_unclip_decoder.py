@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from glidewire.diffusion.denoiser import Leaf
 from glidewire.diffusion.evaluator import Evaluator
 from glidewire.diffusion.noise import FixedNoise
 from glidewire.errors import GlidewireError
-from glidewire.models.checkpoint import StrictLoadError, identify, load
+from glidewire.models.checkpoint import StrictLoadError, identify, identify_all, load
 from glidewire.models.header import Header
 from glidewire.models.key_map import Entry, head_major, published_shapes
 from glidewire.models.unclip.checkpoint import FAMILY
 from glidewire.models.unclip.decoder import Decoder
+from glidewire.models.unclip.layout import decoder_key_map
 from glidewire.models.unclip.spec import DECODERS, DecoderSpec
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 CASES = (
@@ -295,8 +299,8 @@ def test_options_of_another_network_are_refused(parity, tmp_path: Path) -> None:
     folder = diffusers_folder(tmp_path / "unet", {**case.config, "act_fn": "gelu"}, case.weights)
     with pytest.raises(GlidewireError, match=r"config\.json: no published unCLIP network has act_fn='gelu'"):
         identify(folder)
-    diffusers_folder(folder, {**case.config, "in_channels": 9}, case.weights)
-    with pytest.raises(GlidewireError, match=r"contradicts the stated in_channels; expected 4, .* got 9"):
+    diffusers_folder(folder, {**case.config, "in_channels": 2 * case.config["in_channels"] + 1}, case.weights)
+    with pytest.raises(GlidewireError, match=r"contradicts the stated in_channels; expected .*, from its tensors; got"):
         identify(folder)
 
 
@@ -309,9 +313,43 @@ def test_options_of_another_network_are_refused(parity, tmp_path: Path) -> None:
         ({"num_head_channels": 5}, "num_head_channels does not fit; expected a divisor of 16"),
         ({"norm_groups": 3}, "norm_groups does not fit; expected a divisor of"),
         ({"channel_mult": (1, 0)}, "channel_mult does not fit; expected positive numbers"),
+        ({"attention_levels": (1, 2)}, r"attention_levels does not fit; expected levels of \[0, 1\]"),
         ({"image_tokens": 0}, "image_tokens does not fit; expected a positive number"),
     ],
 )
 def test_impossible_specs_are_refused(change: dict, message: str) -> None:
     with pytest.raises(GlidewireError, match=message):
         replace(TINY, **change)
+
+
+@cache
+def tiny_shapes(system: str, layout: str) -> dict[str, tuple[int, ...]]:
+    spec = TINY_KANDINSKY if system == "kandinsky-2.2" else replace(TINY, system=system)
+    with torch.device("meta"):
+        return published_shapes(Decoder(spec), decoder_key_map(spec, layout))
+
+
+@given(data=st.data())
+def test_shapes_of_any_kind_raise_nothing_but_our_error(data) -> None:
+    system = data.draw(st.sampled_from(["karlo", "kandinsky-2.1", "kandinsky-2.2"]))
+    shapes = tiny_shapes(system, data.draw(st.sampled_from(["published", "diffusers"])))
+    telling = sorted(key for key in shapes if ".resnets." not in key and "_layers." not in key)
+    sizes = st.lists(st.integers(0, 70), max_size=4).map(tuple)
+    changed = data.draw(st.dictionaries(st.sampled_from(telling), sizes, min_size=1))
+    gone = data.draw(st.sets(st.sampled_from(sorted(shapes)), max_size=2))
+    try:
+        FAMILY.recognise(full_header({key: size for key, size in {**shapes, **changed}.items() if key not in gone}), {})
+    except GlidewireError as error:
+        assert str(error)
+
+
+def test_a_whole_pipeline_is_one_folder(parity, tmp_path: Path) -> None:
+    """Karlo as diffusers lays it out: its prior, its decoder in two folders, and both upsamplers."""
+    load_case(parity("karlo_decoder_diffusers"), tmp_path)
+    prior, upsampler = parity("karlo_prior_diffusers"), parity("karlo_sr_diffusers")
+    diffusers_folder(tmp_path / "prior", prior.config, prior.weights)
+    for part in ("super_res_first", "super_res_last"):
+        own = {k.removeprefix(f"{part}/"): v for k, v in upsampler.weights.items() if k.startswith(f"{part}/")}
+        diffusers_folder(tmp_path / part, upsampler.config, own)
+    found = {identity.component: identity.layout for identity in identify_all(tmp_path)}
+    assert found == dict.fromkeys(("prior", "decoder", "upsampler", "upsampler_last_step"), "diffusers")

@@ -45,7 +45,8 @@ def test_a_pair_of_tensors_and_diffusers_folder_are_the_same_statistics(tmp_path
 
 
 def test_tensors_of_other_shapes_are_no_statistics(tmp_path: Path) -> None:
-    for tensors in ({"mean": MEAN, "std": STD}, {"mean": MEAN[None], "std": STD[None, 1:]}):
+    other = ({"mean": MEAN, "std": STD}, {"mean": MEAN[None], "std": STD[None, 1:]})
+    for tensors in other:
         save_file({name: value.clone() for name, value in tensors.items()}, tmp_path / "m")
         with pytest.raises(GlidewireError, match="no known family"):
             identify(tmp_path / "m")
