@@ -268,7 +268,7 @@ def _unwrap(path: Path, tree: Any) -> tuple[Found, tuple[str, ...]]:
     return found, tuple(removed)
 
 
-def _tensors(tree: Any, within: tuple[str, ...]) -> Found:
+def _tensors(tree: Any, within: tuple[str | int, ...]) -> Found:
     """The tensors of a state dict; or of several beside each other, each key after the name of its state dict."""
     if not isinstance(tree, Mapping):
         return {}

@@ -52,7 +52,8 @@ class Controlled(DenoiserView):
         super().__init__(base, name)
         self.control = control
         count = control.spec.residual_count
-        self.strengths = tuple(strength) if isinstance(strength, Sequence) else (float(strength),) * count
+        given_strengths = strength if isinstance(strength, Sequence) else (strength,) * count
+        self.strengths = tuple(float(value) for value in given_strengths)
         if len(self.strengths) != count:
             raise GlidewireError(
                 f"{name}: one strength for each residual is needed", expected=count, got=len(self.strengths)

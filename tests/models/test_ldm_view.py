@@ -12,7 +12,7 @@ from glidewire.models.controlnet.network import ControlNet
 from glidewire.models.controlnet.spec import ControlNetSpec
 from glidewire.models.controlnet.view import Controlled
 from glidewire.models.ip_adapter.network import IpAdapter
-from glidewire.models.ip_adapter.spec import IpAdapterSpec
+from glidewire.models.ip_adapter.spec import PUBLISHED, IpAdapterSpec
 from glidewire.models.ip_adapter.view import ImagePrompted
 from glidewire.models.ldm.additions import NOTHING, Additions
 from glidewire.models.ldm.network import LatentDenoiser
@@ -80,6 +80,14 @@ def test_parts_may_be_held_in_less_precision(networks: Any, run: Any, precision:
     assert view(*run).dtype == exact.dtype
     torch.testing.assert_close(view(*run), exact, atol=0.1, rtol=0.1)
     assert view.digest() != Controlled(ImagePrompted(denoiser, adapter), control).digest()
+
+
+def test_published_adapters_fit_stable_diffusion() -> None:
+    with torch.device("meta"):
+        denoiser, control = LatentDenoiser(UnetSpec()), ControlNet(ControlNetSpec())
+        adapters = [IpAdapter(spec) for spec in (IpAdapterSpec(), PUBLISHED["ip-adapter-faceid-plusv2"])]
+    for adapter in adapters:
+        assert Controlled(ImagePrompted(denoiser, adapter), control).denoiser is denoiser
 
 
 def test_residuals_of_other_denoisers_do_not_add_up() -> None:
