@@ -136,10 +136,11 @@ def test_a_whole_guided_run_of_karlo(parity, tmp_path: Path) -> None:
 
 
 def part_major(source: str, targets: list[str], channels: int) -> tuple[Entry, ...]:
-    """Another published family's order: rows are [part][head][channel]."""
+    """Another published family's order: rows are [part][head][channel]; reversed where there is one head."""
 
     def split(value: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return (value.squeeze(-1) if value.ndim == 3 else value).chunk(len(targets))
+        parts = (value.squeeze(-1) if value.ndim == 3 else value).chunk(len(targets))
+        return parts if len(parts[0]) > channels else parts[::-1]
 
     return tuple(replace(entry, split=split) for entry in head_major(source, targets, channels))
 

@@ -111,11 +111,13 @@ def test_a_whole_run_of_kandinsky_2_2(parity, tmp_path: Path) -> None:
 
 
 def part_major(source: str, targets: list[str], channels: int, *, sides: int = 1) -> tuple[Entry, ...]:
-    """Another published family's order: rows are [part][head][channel]."""
-    return tuple(
-        replace(entry, split=lambda value: value.chunk(len(targets)))
-        for entry in head_major(source, targets, channels, sides=sides)
-    )
+    """Another published family's order: rows are [part][head][channel]; reversed where there is one head."""
+
+    def split(value: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        parts = value.chunk(len(targets))
+        return parts if len(parts[0]) > channels else parts[::-1]
+
+    return tuple(replace(entry, split=split) for entry in head_major(source, targets, channels, sides=sides))
 
 
 def test_a_loader_with_the_wrong_row_order_would_be_caught(parity, tmp_path: Path, monkeypatch) -> None:
