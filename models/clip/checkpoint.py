@@ -10,6 +10,7 @@ from torch import nn
 
 from ...errors import GlidewireError
 from ..clip_text import checkpoint as clip_text
+from ..clip_text.spec import ClipTextSpec
 from ..header import Header
 from ..key_map import Entry, KeyMap, Merge, renamed, transposed, unprefixed
 from ..registry import Family, Identity
@@ -111,47 +112,55 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
         GlidewireError: It is one, but of a kind that has no network here, or contradicts what is stated.
     """
     names = {key.removeprefix("model."): key for key in header.shapes}
-    if not any(mark in names for mark in (*_IMAGE_MARKS, "visual.trunk.stem.0.weight")) and not _other(names):
+    _refuse_others(names, header.name)
+    if not any(mark in names for mark in _IMAGE_MARKS):
         return None
-    where = header.name
-    if other := _other(names):
-        raise GlidewireError(
-            f"{where} is a CLIP with {other}",
-            expected="a vision transformer and CLIP's own text transformer",
-            hint="Take a ViT model of OpenAI's or LAION's.",
-        )
-    openai = all(name in names for name in _OPENAI)
-    bare = header.view({name: key for name, key in names.items() if name not in _LEFTOVERS})
     layout = "published" if _IMAGE_MARKS[0] in names else "transformers"
-    given = stated_values(stated, where=f"{where}: stated hyper-parameters")
-    known = {**_configured(bare.config, where), **({"quick_gelu": True} if openai else {}), **given}
+    known = _configured(header.config, header.name)
+    known |= {"quick_gelu": True} if all(name in names for name in _OPENAI) else {}
+    known |= stated_values(stated, where=f"{header.name}: stated hyper-parameters")
     whole = any(mark in names for mark in _TEXT_MARKS)
-    if not whole:
-        kept = (_VISUAL, _VISION, "visual_projection.")
-        bare = bare.view({name: name for name in bare.shapes if name.startswith(kept)})
+    # Beside an image tower alone, files keep what else the text tower had.
+    starts = ("",) if whole else (_VISUAL, _VISION, "visual_projection.")
+    kept = {name: key for name, key in names.items() if name not in _LEFTOVERS and name.startswith(starts)}
+    bare = header.view(kept)
     shapes = bare.shapes if layout == "published" else _open_clip_shapes(bare.shapes)
-    image_shapes = {key.removeprefix(_VISUAL): shape for key, shape in shapes.items() if key.startswith(_VISUAL)}
-    variant, image, assumed = _image(image_shapes, known, layout, where)
+    variant, image, assumed = _image(shapes, known, layout, header.name)
     dims = {"image_size": image.image_size, "channels": 3, "embedding_width": image.projection}
     if not whole:
         return Identity("clip", "image_encoder", variant, image, dims, bare, assumed, layout)
-    text_given = {"quick_gelu": image.quick_gelu} | ({"heads": known["text_heads"]} if "text_heads" in known else {})
-    text_shapes = {key: shape for key, shape in shapes.items() if not key.startswith(_VISUAL)}
-    spec = ClipSpec(image, infer_text(text_shapes, text_given, where=where))
+    spec = ClipSpec(image, _text(shapes, image, known, header.name))
     dims |= {"text_context": spec.text.positions, "text_width": spec.text.width}
     return Identity("clip", "clip", variant, spec, dims, bare, assumed, layout)
 
 
-def _other(names: Iterable[str]) -> str | None:
-    clip = [name for name in names if name.startswith(("visual.", "text."))]
-    if "logit_scale" not in names or not any(name.startswith(_VISUAL) for name in clip):
-        return None
-    return next((kind for start, kind in _OTHERS.items() if any(name.startswith(start) for name in clip)), None)
+def _refuse_others(names: Iterable[str], where: str) -> None:
+    """Raise a GlidewireError for a CLIP whose towers are of a kind that has no network here."""
+    if "logit_scale" not in names or not any(name.startswith(_VISUAL) for name in names):
+        return
+    kind = next((kind for start, kind in _OTHERS.items() if any(name.startswith(start) for name in names)), None)
+    if kind is not None:
+        raise GlidewireError(
+            f"{where} is a CLIP with {kind}",
+            expected="a vision transformer and CLIP's own text transformer",
+            hint="Take a ViT model of OpenAI's or LAION's.",
+        )
+
+
+def _text(
+    shapes: Mapping[str, tuple[int, ...]], image: ClipImageSpec, known: Mapping[str, Any], where: str
+) -> ClipTextSpec:
+    given: dict[str, Any] = {"quick_gelu": image.quick_gelu}
+    if "text_heads" in known:
+        given["heads"] = known["text_heads"]
+    text = {key: shape for key, shape in shapes.items() if not key.startswith(_VISUAL)}
+    return infer_text(text, given, where=where)
 
 
 def _image(
     shapes: Mapping[str, tuple[int, ...]], known: Mapping[str, Any], layout: str, where: str
 ) -> tuple[str, ClipImageSpec, tuple[str, ...]]:
+    shapes = {key.removeprefix(_VISUAL): shape for key, shape in shapes.items() if key.startswith(_VISUAL)}
     given = {"heads": known["image_heads"]} if "image_heads" in known else {}
     if "quick_gelu" in known:
         given["quick_gelu"] = known["quick_gelu"]

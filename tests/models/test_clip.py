@@ -132,6 +132,20 @@ def test_the_image_tower_alone(transformers_model, picture, tmp_path: Path) -> N
         torch.testing.assert_close(one(picture), transformers_model.visual_projection(pooled), rtol=0, atol=2e-5)
 
 
+def test_a_folder_of_the_image_tower_alone(picture, tmp_path: Path) -> None:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    sizes = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 3}
+    config = CLIPVisionConfig(**sizes, image_size=8, patch_size=4, projection_dim=12, hidden_act="gelu")
+    reference = randomised(CLIPVisionModelWithProjection(config))
+    reference.save_pretrained(tmp_path / "image_encoder")
+    identity = identify(tmp_path / "image_encoder")
+    assert (identity.component, identity.spec.heads, identity.assumed) == ("image_encoder", 3, ())
+    with torch.no_grad():
+        expected = reference(pixel_values=normalised(picture)).image_embeds
+        torch.testing.assert_close(load(tmp_path / "image_encoder")(picture), expected, rtol=0, atol=1e-5)
+
+
 def test_mistakes_of_a_loader_would_be_caught(picture, tmp_path: Path, monkeypatch, transformers_model) -> None:
     transformers_model.save_pretrained(tmp_path / "m")
     expected = load(tmp_path / "m").encode_image(picture)
