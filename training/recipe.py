@@ -46,8 +46,9 @@ class Recipe:
         learning_rate: Of AdamW, constant until `decay_from` of the time, then a cosine down to 2 %.
         text_rate: The text transformer's learning rate over the U-Net's: it can read already.
         empty_captions: Share of captions replaced by nothing, for classifier-free guidance (Ho & Salimans 2022).
-        snr_limits: Weight of an item's eps error is clamp(SNR, low, high) / SNR, 20 at most: less for details,
-            as in Hang et al. 2023, and more where almost only the caption tells what to draw.
+        snr_limits: Weight of an item's eps error is clamp(SNR, low, high) / SNR: less for details, as in
+            Hang et al. 2023, and more where almost only the caption tells what to draw.
+        weight_limits: Bounds of that weight: without the lower one, samples keep speckles.
         ema: Decay of the moving average of the weights that is shipped.
         pool_size: Training scenes.
         seed: Of weights, batches, captions and noise.
@@ -60,9 +61,10 @@ class Recipe:
     learning_rate: float = 1e-3
     text_rate: float = 0.1
     warm_up_steps: int = 200
-    decay_from: float = 0.55
+    decay_from: float = 0.7
     empty_captions: float = 0.12
     snr_limits: tuple[float, float] = (0.3, 5.0)
+    weight_limits: tuple[float, float] = (0.2, 20.0)
     ema: float = 0.999
     pool_size: int = 120_000
     seed: int = 0
@@ -132,7 +134,7 @@ def loss_of(
     each = losses.hybrid_loss(output, x_0, x_t, noise, timesteps, schedule)
     alpha_bar = schedule.alpha_bar.float().to(x_0.device)[timesteps]
     snr = alpha_bar / (1 - alpha_bar)
-    weight = (snr.clamp(*recipe.snr_limits) / snr).clamp(max=20.0)
+    weight = (snr.clamp(*recipe.snr_limits) / snr).clamp(*recipe.weight_limits)
     total = (weight * each["mse"] + (each["total"] - each["mse"])).mean()
     return {"total": total, "mse": each["mse"].mean(), "vlb": each["vlb"].mean()}
 
