@@ -14,7 +14,6 @@ from ..clip_text.spec import ClipTextSpec
 from ..header import Header
 from ..key_map import Entry, KeyMap, Merge, renamed, transposed, unprefixed
 from ..registry import Family, Identity
-from .network import Clip, ClipImage
 from .spec import ClipImageSpec, ClipSpec, infer_image_spec, infer_text, stated_values
 
 _VISUAL, _VISION = "visual.", "vision_model."
@@ -225,6 +224,8 @@ def _open_clip_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[
 
 def build(spec: ClipSpec | ClipImageSpec) -> nn.Module:
     """The network of a spec."""
+    # Imported here, so that a file is identified without the libraries that compute.
+
     return Clip(spec) if isinstance(spec, ClipSpec) else ClipImage(spec)
 
 

@@ -109,5 +109,7 @@ def told_by_shapes(shapes: Shapes, *, where: str) -> dict[str, Any]:
             "mlp_width": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
             "projection": shapes.get("text_projection", (0, 0))[1],
         }
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
         raise GlidewireError(f"{where} is not a CLIP text encoder: key {error} is missing") from error
+    except (ValueError, IndexError) as error:
+        raise GlidewireError(f"{where} is not a CLIP text encoder: its tensors have other dimensions") from error

@@ -55,7 +55,8 @@ class DiffusionPriorSpec:
     scale: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.layers > 0, self, "layers", "a positive number")
+        for name in ("width", "layers", "heads", "head_channels", "mlp_width", "text_positions", "timesteps"):
+            require(getattr(self, name) > 0, self, name, "a positive number")
         fits = self.rotary_channels % 2 == 0 and self.rotary_channels <= self.head_channels
         require(fits, self, "rotary_channels", f"an even number up to {self.head_channels}")
         require(self.relative_buckets > 2, self, "relative_buckets", "more than 2")

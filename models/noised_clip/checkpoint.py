@@ -10,7 +10,6 @@ from torch import nn
 from ..header import Header
 from ..key_map import Entry, KeyMap, Merge, transposed
 from ..registry import Family, Identity
-from .network import NoisedImageEncoder, NoisedTextEncoder
 from .spec import NoisedImageSpec, NoisedTextSpec, image_spec, text_spec
 
 # Keys that only one tower has, and keys that both have.
@@ -80,6 +79,8 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
 
 def build(spec: NoisedImageSpec | NoisedTextSpec) -> nn.Module:
     """The tower of a spec."""
+    # Imported here, so that a file is identified without the libraries that compute.
+
     return NoisedImageEncoder(spec) if isinstance(spec, NoisedImageSpec) else NoisedTextEncoder(spec)
 
 

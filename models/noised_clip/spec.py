@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ...errors import GlidewireError
@@ -41,8 +41,8 @@ class NoisedImageSpec:
     timesteps: int = 1000
 
     def __post_init__(self) -> None:
+        _require_transformer(self)
         require(self.image_size % self.patch_size == 0, self, "image_size", f"a multiple of {self.patch_size}")
-        _require_heads(self)
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,13 @@ class NoisedTextSpec:
     embedding_width: int = 512
 
     def __post_init__(self) -> None:
-        _require_heads(self)
+        _require_transformer(self)
 
 
-def _require_heads(spec: NoisedImageSpec | NoisedTextSpec) -> None:
-    require(spec.layers > 0, spec, "layers", "a positive number")
-    require(spec.heads > 0 and spec.width % spec.heads == 0, spec, "heads", f"a divisor of {spec.width}")
+def _require_transformer(spec: NoisedImageSpec | NoisedTextSpec) -> None:
+    for field in fields(spec):
+        require(getattr(spec, field.name) > 0, spec, field.name, "a positive number")
+    require(spec.width % spec.heads == 0, spec, "heads", f"a divisor of {spec.width}")
 
 
 # The published code's option names, of which one list describes both towers.

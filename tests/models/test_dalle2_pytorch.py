@@ -207,11 +207,11 @@ def test_what_the_file_tells(case, model, tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_used_are_told(case, tmp_path: Path) -> None:
-    weights = dict(case.weights)
-    weights["noise_scheduler.alphas_cumprod"] = torch.linspace(0.9, 0.1, len(weights["noise_scheduler.betas"]))
-    torch.save(weights, tmp_path / "m.pt")
-    with pytest.raises(GlidewireError, match="unknown noise schedule; expected one of squaredcos"):
-        identify(tmp_path / "m.pt")
+    for steps in (len(case.weights["noise_scheduler.betas"]), 3, 0):
+        weights = {**case.weights, "noise_scheduler.alphas_cumprod": torch.linspace(0.9, 0.1, steps)}
+        torch.save(weights, tmp_path / "m.pt")
+        with pytest.raises(GlidewireError, match="unknown noise schedule; expected one of squaredcos"):
+            identify(tmp_path / "m.pt")
     weights = dict(case.weights)
     rows, width = weights["net.to_time_embeds.0.weight"].shape
     weights["net.to_time_embeds.0.weight"] = torch.zeros(rows, 2 * width)
