@@ -225,6 +225,7 @@ def _open_clip_shapes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[
 def build(spec: ClipSpec | ClipImageSpec) -> nn.Module:
     """The network of a spec."""
     # Imported here, so that a file is identified without the libraries that compute.
+    from .network import Clip, ClipImage
 
     return Clip(spec) if isinstance(spec, ClipSpec) else ClipImage(spec)
 

@@ -80,6 +80,7 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
 def build(spec: NoisedImageSpec | NoisedTextSpec) -> nn.Module:
     """The tower of a spec."""
     # Imported here, so that a file is identified without the libraries that compute.
+    from .network import NoisedImageEncoder, NoisedTextEncoder
 
     return NoisedImageEncoder(spec) if isinstance(spec, NoisedImageSpec) else NoisedTextEncoder(spec)
 
