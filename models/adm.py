@@ -70,12 +70,14 @@ def _attention(source: str, target: str, channels: int) -> Iterator[Entry]:
 
 
 def unet_modules(
-    widths: Sequence[int], attends: Sequence[bool], num_res_blocks: int, *, middle_attends: bool = True
+    widths: Sequence[int], attends: Sequence[bool], num_res_blocks: int | Sequence[int], *, middle_attends: bool = True
 ) -> Iterator[tuple[str, str, str]]:
     """Every module inside the levels: its published name, diffusers' name, and its kind.
 
     Kinds are "residual", "residual with skip" (the width changes), "attention", "downsampler" and "upsampler".
+    Levels have one number of residual blocks, or each its own.
     """
+    blocks = [num_res_blocks] * len(widths) if isinstance(num_res_blocks, int) else num_res_blocks
 
     def residual(channels_in: int, channels_out: int) -> str:
         return "residual" if channels_in == channels_out else "residual with skip"
@@ -83,7 +85,7 @@ def unet_modules(
     skips = [widths[0]]
     block, channels, last = 1, widths[0], len(widths) - 1
     for level, width in enumerate(widths):
-        for index in range(num_res_blocks):
+        for index in range(blocks[level]):
             yield f"input_blocks.{block}.0", f"down_blocks.{level}.resnets.{index}", residual(channels, width)
             if attends[level]:
                 yield f"input_blocks.{block}.1", f"down_blocks.{level}.attentions.{index}", "attention"
@@ -99,13 +101,13 @@ def unet_modules(
     yield f"middle_block.{1 + middle_attends}", "mid_block.resnets.1", "residual"
     block = 0
     for up, level in enumerate(reversed(range(len(widths)))):
-        for index in range(num_res_blocks + 1):
+        for index in range(blocks[level] + 1):
             kind = residual(channels + skips.pop(), widths[level])
             channels = widths[level]
             yield f"output_blocks.{block}.0", f"up_blocks.{up}.resnets.{index}", kind
             if attends[level]:
                 yield f"output_blocks.{block}.1", f"up_blocks.{up}.attentions.{index}", "attention"
-            if level and index == num_res_blocks:
+            if level and index == blocks[level]:
                 place = 2 if attends[level] else 1
                 yield f"output_blocks.{block}.{place}", f"up_blocks.{up}.upsamplers.0", "upsampler"
             block += 1

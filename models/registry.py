@@ -28,6 +28,7 @@ ROOMS = (
     "unclip",
     "clip",
     "asyrp",
+    "imagen",
     "autoregressive_prior",
 )
 

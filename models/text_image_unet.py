@@ -19,8 +19,8 @@ class TextImageAttention:
     """Attention over [text, picture] positions, with the text's keys and values projected ahead if given.
 
     softmax(q [k_text, k_image]^T / sqrt(d)) [v_text, v_image], residual; text positions that the mask hides have
-    weight 0. diffusers' own processor projects the text again at every step; a sampling run of 100 steps needs
-    it once.
+    weight 0. A layer may see the text alone, and may normalise it first. diffusers' own processor projects the
+    text again at every step; a sampling run of 100 steps needs it once.
 
     Source: Nichol et al. 2021, section 3.
     """
@@ -46,18 +46,23 @@ class TextImageAttention:
         else:
             text = text_keys_values[self.layer]
         text_key, text_value = text.chunk(2, dim=-1)
-        key = torch.cat([text_key, attn.to_k(h)], dim=1)
-        value = torch.cat([text_value, attn.to_v(h)], dim=1)
+        key, value = text_key, text_value
+        if not attn.only_cross_attention:
+            key, value = torch.cat([key, attn.to_k(h)], dim=1), torch.cat([value, attn.to_v(h)], dim=1)
         query, key, value = (
             rows.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for rows in (attn.to_q(h), key, value)
         )
-        seen = None if text_mask is None else F.pad(text_mask, (0, h.shape[1]), value=True)[:, None, None]
+        seen = None
+        if text_mask is not None:
+            seen = F.pad(text_mask, (0, key.shape[2] - text_mask.shape[1]), value=True)[:, None, None]
         h = F.scaled_dot_product_attention(query, key, value, attn_mask=seen).transpose(1, 2).flatten(2)
         return attn.to_out[0](h).transpose(1, 2).unflatten(2, spatial) + residual
 
 
 def project_text(attn: Any, text_states: Tensor) -> Tensor:
     """Keys and values of the text in one layer: "batch positions 2*channels"."""
+    if attn.norm_cross is not None:
+        text_states = attn.norm_encoder_hidden_states(text_states)
     return torch.cat([attn.add_k_proj(text_states), attn.add_v_proj(text_states)], dim=-1)
 
 
@@ -125,6 +130,16 @@ def projected_text(unet: Any, text_states: Tensor) -> dict[str, Tensor]:
     }
 
 
+def prepared_text(conditioning: Mapping[str, Tensor], dtype: torch.dtype) -> dict[int, Tensor] | None:
+    """What `projected_text` added to a conditioning, by layer; None if it did not."""
+    prepared = {
+        int(name.removeprefix(_TEXT_KEYS_VALUES)): value.to(dtype)
+        for name, value in conditioning.items()
+        if name.startswith(_TEXT_KEYS_VALUES)
+    }
+    return prepared or None
+
+
 def run_unet(
     unet: Any,
     picture: Tensor,
@@ -150,17 +165,12 @@ def run_unet(
         "batch out_channels height width" in the picture's dtype.
     """
     dtype = unet.conv_in.weight.dtype
-    prepared = {
-        int(name.removeprefix(_TEXT_KEYS_VALUES)): value.to(dtype)
-        for name, value in conditioning.items()
-        if name.startswith(_TEXT_KEYS_VALUES)
-    }
     output = unet(
         picture.to(dtype),
         timesteps,
         encoder_hidden_states=states.to(dtype),
         class_labels=added.to(dtype),
-        cross_attention_kwargs={"text_keys_values": prepared or None, "text_mask": mask},
+        cross_attention_kwargs={"text_keys_values": prepared_text(conditioning, dtype), "text_mask": mask},
         return_dict=False,
     )[0]
     return output.to(picture.dtype)

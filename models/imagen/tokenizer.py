@@ -1,0 +1,144 @@
+"""T5's tokenizer from files that the user has: `tokenizer.json`, or the sentence-piece model `spiece.model`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+from torch import Tensor
+
+from ...errors import GlidewireError
+
+_FILES = ("tokenizer.json", "spiece.model")
+_END, _PADDING = "</s>", "<pad>"
+_LIMIT = 64 * 2**20  # T5's own model takes less than a megabyte
+_UNKNOWN = 2  # sentence-piece's type of the piece that stands for all others
+
+
+@dataclass(frozen=True)
+class T5Tokens:
+    """One text's tokens.
+
+    Attributes:
+        tokens: Ids "positions" int64: text, end, padding.
+        mask: True for text and end, "positions" bool.
+        dropped: The end of the text that did not fit, empty if all of it did.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    dropped: str
+
+
+class T5Tokenizer:
+    """Unigram pieces (Kudo & Richardson 2018) as T5 was trained with.
+
+    Args:
+        path: `tokenizer.json`, `spiece.model`, or the folder of one.
+
+    Raises:
+        GlidewireError: There is no such file, it cannot be read, or it has no end or padding token.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        found = next((path / name for name in _FILES if (path / name).is_file()), None) if path.is_dir() else path
+        if found is None:
+            raise GlidewireError(f"folder {path.name} holds no tokenizer", expected=f"one of {', '.join(_FILES)}")
+        where = f"tokenizer {found.name}"
+        try:
+            content = found.read_bytes()[: _LIMIT + 1]
+            is_json = content[:1] == b"{"
+            self._pieces = Tokenizer.from_str(content.decode("utf-8")) if is_json else _sentence_pieces(content)
+        except GlidewireError:
+            raise
+        except Exception as error:  # tokenizers raises bare Exception on anything it does not like
+            raise GlidewireError(
+                f"{where} cannot be read", expected=f"T5's {' or '.join(_FILES)}", got=str(error)[:200]
+            ) from error
+        self._pieces.no_truncation()
+        self._pieces.no_padding()
+        ends = [self._pieces.token_to_id(token) for token in (_END, _PADDING)]
+        if None in ends:
+            raise GlidewireError(f"{where} is not T5's", expected=f"the tokens {_END} and {_PADDING}")
+        self._end, self._padding = ends
+        self.vocabulary_size = self._pieces.get_vocab_size()
+
+    def encode(self, text: str, positions: int = 77) -> T5Tokens:
+        """Tokens of a text, lower-cased and stripped as the published pipelines do.
+
+        Args:
+            text: Any text; the empty one is the unconditional prompt.
+            positions: Length of the result, at least 1.
+        """
+        text = text.lower().strip()
+        encoding = self._pieces.encode(text, add_special_tokens=False)
+        kept = encoding.ids[: positions - 1]
+        dropped = text[encoding.offsets[len(kept)][0] :] if len(kept) < len(encoding.ids) else ""
+        ids = [*kept, self._end]
+        padding = positions - len(ids)
+        tokens = torch.tensor(ids + [self._padding] * padding, dtype=torch.int64)
+        return T5Tokens(tokens, torch.tensor([True] * len(ids) + [False] * padding), dropped)
+
+
+def _sentence_pieces(content: bytes) -> Tokenizer:
+    """The tokenizer of a serialised sentence-piece model, which is a protocol buffer."""
+    pieces: list[tuple[str, float]] = []
+    unknown: int | None = None
+    rules = b""
+    for number, value in _fields(content):
+        if number == 1 and isinstance(value, bytes):
+            piece = dict(_fields(value))
+            if piece.get(3) == _UNKNOWN:
+                unknown = len(pieces)
+            text, score = piece.get(1, b""), piece.get(2, 0.0)
+            assert isinstance(text, bytes) and isinstance(score, float)
+            pieces.append((text.decode("utf-8"), score))
+        elif number == 3 and isinstance(value, bytes):
+            found = dict(_fields(value)).get(2, b"")
+            rules = found if isinstance(found, bytes) else b""
+    if not pieces or unknown is None:
+        raise ValueError(f"a sentence-piece model with an unknown piece, but {len(pieces)} pieces were found")
+    tokenizer = Tokenizer(models.Unigram(pieces, unknown, False))
+    steps: list[normalizers.Normalizer] = [normalizers.Precompiled(rules)] if rules else []
+    steps += [normalizers.Strip(left=False, right=True), normalizers.Replace(Regex(" {2,}"), "▁")]
+    tokenizer.normalizer = normalizers.Sequence(steps)  # pyrefly: ignore
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")  # pyrefly: ignore
+    return tokenizer
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
+    """Numbers and values of a protocol buffer's fields; raises ValueError on anything else."""
+    place = 0
+
+    def number() -> int:
+        nonlocal place
+        value = shift = 0
+        while True:
+            if place >= len(message) or shift > 63:
+                raise ValueError("not a protocol buffer")
+            byte = message[place]
+            place += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while place < len(message):
+        tag = number()
+        kind = tag & 7
+        if kind == 0:
+            yield tag >> 3, number()
+            continue
+        if kind not in (1, 2, 5):
+            raise ValueError("not a protocol buffer")
+        length = {1: 8, 5: 4}.get(kind) or (number() if kind == 2 else 0)
+        value = message[place : place + length]
+        if len(value) != length:
+            raise ValueError("a truncated protocol buffer")
+        place += length
+        yield tag >> 3, struct.unpack("<f", value)[0] if kind == 5 else value
