@@ -61,6 +61,9 @@ class Leaf:
 Combine = Callable[[Mapping[str, Prediction], Tensor, Step], Prediction]
 """A pure function of the named predictions, x_t and the step."""
 
+Remember = Callable[[Mapping[str, Prediction], Tensor, Step, Tensor | None], Tensor]
+"""A pure function of the named predictions, x_t, the step and what it gave in the step before, if it ran there."""
+
 
 @dataclass(frozen=True, eq=False)
 class Combination:
@@ -76,6 +79,11 @@ class Combination:
         fallback: The input that is passed through where it is not active; the first input if not named.
         reads_progress: Whether `combine` looks at step.index or step.total; if so, a cached part of a run
             serves only runs of the same length.
+        remember: What it carries from step to step (momentum), as an x_0; `combine` is given it as one more
+            prediction, "memory". Forgotten where a step leaves the combination out or changes what is active
+            below it.
+        otherwise: What stands in its place where it is not active, if that is none of its inputs (which are
+            evaluated wherever it is active).
 
     Raises:
         GlidewireError: If it has no input, the fallback is not an input, or the interval is not one.
@@ -91,6 +99,8 @@ class Combination:
     end: float = 1.0
     fallback: str = ""
     reads_progress: bool = True
+    remember: Remember | None = None
+    otherwise: Denoiser | None = None
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -123,9 +133,9 @@ _Result = TypeVar("_Result")
 
 
 def active(denoiser: Denoiser, index: int, total: int) -> Denoiser:
-    """The expression with inactive combinations at its root passed through to their fallback."""
+    """The expression with what stands in their place for inactive combinations at its root."""
     while isinstance(denoiser, Combination) and not denoiser.active(index, total):
-        denoiser = denoiser.inputs[denoiser.fallback]
+        denoiser = denoiser.otherwise or denoiser.inputs[denoiser.fallback]
     return denoiser
 
 
@@ -158,7 +168,14 @@ def nodes(denoiser: Denoiser, index: int, total: int) -> Iterator[Denoiser]:
     return iter(found)
 
 
-def signature(denoiser: Denoiser, step_index: int, total: int, network_digests: dict[int, str] | None = None) -> str:
+def signature(
+    denoiser: Denoiser,
+    step_index: int,
+    total: int,
+    network_digests: dict[int, str] | None = None,
+    *,
+    with_progress: bool = True,
+) -> str:
     """Canonical text of the expression active at a step: equal text, equal predictions.
 
     Args:
@@ -167,6 +184,7 @@ def signature(denoiser: Denoiser, step_index: int, total: int, network_digests: 
         total: Steps of the run.
         network_digests: What networks' `digest()` said before, by identity; filled here. A caller that asks
             for many steps gives the same dictionary each time, because a digest may read every weight.
+        with_progress: Whether combinations that read the progress differ from step to step.
 
     Returns:
         Names, exact parameters, and the content of networks and conditions; nothing of inactive parts.
@@ -180,7 +198,7 @@ def signature(denoiser: Denoiser, step_index: int, total: int, network_digests: 
         return call_text("leaf", {"network": digests[id(node.network)], "condition": node.conditioning_digest})
 
     def combination_text(node: Combination, inputs: Mapping[str, str]) -> str:
-        progress = {"step": step_index, "total": total} if node.reads_progress else {}
+        progress = {"step": step_index, "total": total} if node.reads_progress and with_progress else {}
         return call_text(node.name, {**node.parameters, **progress}, inputs)
 
     return fold(denoiser, step_index, total, leaf_text, combination_text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GlidewireError
-from .denoiser import Combination, Denoiser, Leaf, Network, fold, nodes
+from .denoiser import Combination, Denoiser, Leaf, Network, fold, nodes, signature
 from .prediction import Prediction, Progress, Step
 
 _LeafKey = tuple[int, str]  # network identity, content of the condition
@@ -28,11 +29,14 @@ class Evaluator:
     Attributes:
         forwards: Network calls made so far.
         rows: Items evaluated so far, over all calls.
+        memory: What combinations carry from the last call to the next, by the text of what is active below them.
     """
 
     def __init__(self) -> None:
         self.forwards = 0
         self.rows = 0
+        self.memory: Mapping[str, Tensor] = {}
+        self._digests: dict[int, str] = {}
         self._prepared: dict[_LeafKey, Mapping[str, Tensor]] = {}
         self._batches: dict[tuple[int, torch.device, tuple[_LeafKey, ...]], Mapping[str, Tensor]] = {}
         # Identities are only unique among living objects.
@@ -59,13 +63,22 @@ class Evaluator:
         answers: dict[_LeafKey, Prediction] = {}
         for group in self._groups(leaves.values(), x_t):
             answers.update(self._forward(group, x_t, step))
+        memory: dict[str, Tensor] = {}
 
         def combined(node: Combination, inputs: Mapping[str, Prediction]) -> Prediction:
             # Only a combination of predictions that convert asks a step for more than its progress, and the
             # predictions of a run over tokens refuse to be converted.
-            return node.combine(inputs, x_t, cast(Step, step))
+            now = cast(Step, step)
+            if node.remember is not None:
+                text = signature(node, step.index, step.total, self._digests, with_progress=False)
+                key = hashlib.sha256(text.encode()).hexdigest()
+                memory[key] = node.remember(inputs, x_t, now, self.memory.get(key))
+                inputs = {**inputs, "memory": Prediction(memory[key], "x_0")}
+            return node.combine(inputs, x_t, now)
 
-        return fold(denoiser, step.index, step.total, lambda leaf: answers[_key(leaf)], combined)
+        result = fold(denoiser, step.index, step.total, lambda leaf: answers[_key(leaf)], combined)
+        self.memory = memory
+        return result
 
     def _groups(self, leaves: Iterable[Leaf], x_t: Tensor) -> list[list[Leaf]]:
         """Leaves that can share a forward: one network, and conditions of equal names, shapes and dtypes."""

@@ -18,7 +18,7 @@ from .noise import Noise
 from .prediction import Prediction, Step
 from .schedules import NoiseSchedule
 from .solvers import Clip, Solver, ddim_inverse_step
-from .trajectory import Trajectory, boundaries, resume, state_keys
+from .trajectory import Trajectory, boundaries, resume, state_keys, stored_state
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +113,18 @@ def sample(
     steps = [Step.of(schedule, index) for index in range(start_index, stop_index)]
     x_t = _working(x_T)
     done, store_after, keys = 0, set[int](), list[str]()
+    evaluator = evaluator or Evaluator()
+    evaluator.memory = {}
     if trajectory is not None:
         keys = state_keys(denoiser, steps, x_t, solver, noise)
         store_after = boundaries(denoiser, steps, store_every)
-        done, x_t = resume(trajectory, keys, x_t)
-    evaluator = evaluator or Evaluator()
+        done, x_t, evaluator.memory = resume(trajectory, keys, x_t)
     kept_at = time.monotonic()
     for count, step in enumerate(steps[done:], done + 1):
         record = _advance(evaluator, denoiser, x_t, step, solver, noise)
         x_t = record.x_next
         if trajectory is not None and count in store_after:
-            trajectory.store(keys[count], {"x_t": x_t}, time.monotonic() - kept_at)
+            trajectory.store(keys[count], stored_state(x_t, evaluator.memory), time.monotonic() - kept_at)
             kept_at = time.monotonic()
         if on_step is not None:
             on_step(record)
@@ -183,6 +184,7 @@ def invert(
     """
     solver = Solver("ddim_inverse", partial(ddim_inverse_step, clip=clip), stochastic=False)
     evaluator = evaluator or Evaluator()
+    evaluator.memory = {}
     x_t = _working(x_0)
     for index in range(len(schedule) - 1, 0, -1):
         record = _advance(evaluator, denoiser, x_t, Step.of(schedule, index), solver, None)

@@ -129,7 +129,8 @@ def ddim_inverse_step(
     """
     x_0, eps = _ddim_estimate(x_t, prediction, step, clip)
     after = step.alpha_bar_next
-    return math.sqrt(after) * x_0 + math.sqrt(1 - after) * eps, x_0
+    direction = prediction.renoise_eps if prediction.renoise_eps is not None else eps
+    return math.sqrt(after) * x_0 + math.sqrt(1 - after) * direction, x_0
 
 
 def _required(noise: Tensor | None, step: Step) -> Tensor:

@@ -15,7 +15,7 @@ from .denoiser import Denoiser
 from .evaluator import Evaluator
 from .prediction import Progress
 from .token_noise import TokenNoise
-from .trajectory import Trajectory, boundaries, chained_keys, resume
+from .trajectory import Trajectory, boundaries, chained_keys, resume, stored_state
 
 
 @dataclass(frozen=True)
@@ -100,19 +100,20 @@ def walk(
         GlidewireError: As `evaluate_logits`, or noise that does not fit; and whatever `on_step` raises.
     """
     done, keys, store_after, tokens = 0, list[str](), set[int](), start
+    evaluator = evaluator or Evaluator()
+    evaluator.memory = {}
     if trajectory is not None:
         texts = (TokenStep.signature, lambda step: noise.signature(step.index))
         keys = chained_keys(denoiser, steps, start, rules.signature(), *texts)
         store_after = boundaries(denoiser, steps, store_every)
-        done, tokens = resume(trajectory, keys, start)
-    evaluator = evaluator or Evaluator()
+        done, tokens, evaluator.memory = resume(trajectory, keys, start)
     kept_at = time.monotonic()
     for count, step in enumerate(steps[done:], done + 1):
         logits = evaluate_logits(evaluator, denoiser, tokens, step)
         record = rules.advance(logits, tokens, step, noise)
         tokens = record.next
         if trajectory is not None and count in store_after:
-            trajectory.store(keys[count], {"x_t": tokens}, time.monotonic() - kept_at)
+            trajectory.store(keys[count], stored_state(tokens, evaluator.memory), time.monotonic() - kept_at)
             kept_at = time.monotonic()
         if on_step is not None:
             on_step(record)

@@ -116,14 +116,24 @@ def boundaries(denoiser: Denoiser, steps: Sequence[Progress], store_every: int) 
     return changes | regular | {len(steps)}
 
 
-def resume(trajectory: Trajectory, keys: list[str], x_start: Tensor) -> tuple[int, Tensor]:
-    """The furthest stored state: steps done, and the state on the device of `x_start`; (0, x_start) if none.
+_MEMORY = "memory/"
 
-    A stored state of another shape or dtype is not trusted.
+
+def stored_state(x_t: Tensor, memory: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is kept of a run between two steps: the state, and the evaluator's memory."""
+    return {"x_t": x_t, **{_MEMORY + name: value for name, value in memory.items()}}
+
+
+def resume(trajectory: Trajectory, keys: list[str], x_start: Tensor) -> tuple[int, Tensor, dict[str, Tensor]]:
+    """The furthest stored state: steps done, the state and the evaluator's memory; (0, x_start, {}) if none.
+
+    Tensors are on the device of `x_start`. A stored state of another shape or dtype is not trusted.
     """
     for done in range(len(keys) - 1, 0, -1):
-        state = trajectory.load(keys[done])
-        x_t = state.get("x_t") if state is not None else None
+        state = trajectory.load(keys[done]) or {}
+        x_t = state.get("x_t")
         if x_t is not None and x_t.shape == x_start.shape and x_t.dtype == x_start.dtype:
-            return done, x_t.to(x_start.device, copy=True)
-    return 0, x_start
+            device, named = x_start.device, state.items()
+            memory = {name.removeprefix(_MEMORY): value.to(device) for name, value in named if name.startswith(_MEMORY)}
+            return done, x_t.to(device, copy=True), memory
+    return 0, x_start, {}
