@@ -1,19 +1,44 @@
 """Guidance: pure functions of denoisers' predictions, each under its paper's formula, one file per family."""
 
+from .adaptive_scale import magnitude_aware
 from .classifier_free import autoguidance, classifier_free, classifier_free_plus_plus
+from .condition_noise import annealing, condition_annealed, noised_condition
+from .frequency import frequency_decoupled, from_pyramid, laplacian_pyramid
 from .gradients import LogGradient, gradient_guidance
+from .magnitude import dynamic_bound, dynamic_threshold, rescale, static_threshold
+from .projected import adaptive_projected, tangential
 from .regions import known_region
 from .scales import SHAPES, Scale, ScaleSchedule, noise_interval
+from .several_conditions import composable, negative_prompt, perpendicular_negative, two_scale
+from .zero_star import zero_star
 
 __all__ = [
     "SHAPES",
     "LogGradient",
     "Scale",
     "ScaleSchedule",
+    "adaptive_projected",
+    "annealing",
     "autoguidance",
     "classifier_free",
     "classifier_free_plus_plus",
+    "composable",
+    "condition_annealed",
+    "dynamic_bound",
+    "dynamic_threshold",
+    "frequency_decoupled",
+    "from_pyramid",
     "gradient_guidance",
     "known_region",
+    "laplacian_pyramid",
+    "magnitude_aware",
+    "negative_prompt",
     "noise_interval",
+    "noised_condition",
+    "perpendicular_negative",
+    "rescale",
+    "static_threshold",
+    "tangential",
+    "two_scale",
+    "zero_star",
 ]

@@ -9,21 +9,8 @@ from torch import Tensor
 
 from ..denoiser import Combination, Denoiser
 from ..prediction import Prediction, Step
+from .affine import affine
 from .scales import Scale, ScaleSchedule, changes, check_finite, checked, scale_at, scale_parameters
-
-
-def extrapolate(c: Prediction, u: Prediction, scale: float) -> Prediction:
-    """u + scale (c - u), u in the parametrisation of c; gradients follow, all else is of c."""
-    shift = _extrapolate(c.mean_shift, u.mean_shift, scale)
-    return Prediction(u.value + scale * (c.value - u.value), c.kind, c.variance, c.renoise_eps, shift)
-
-
-def _extrapolate(c: Tensor | None, u: Tensor | None, scale: float) -> Tensor | None:
-    """u + scale (c - u), where None stands for zero."""
-    if c is None:
-        return None if u is None else (1 - scale) * u
-    return scale * c if u is None else u + scale * (c - u)
-
 
 Pair = Callable[[Prediction, Prediction, Tensor, Step], Prediction]
 """What makes one prediction of a first and a second, the second in the parametrisation of the first."""
@@ -104,7 +91,7 @@ def _guided(name: str, pair: Mapping[str, Denoiser], scale: Scale, start: float,
     scale = checked(name, scale)
 
     def guide(c: Prediction, u: Prediction, x_t: Tensor, step: Step) -> Prediction:
-        return extrapolate(c, u, scale_at(scale, step))
+        return affine(c, u, [(scale_at(scale, step), c, u)])
 
     # Built first, so that a wrong interval is reported at every scale.
     combination = of_pair(guide, name, pair, scale_parameters(scale), start, end, changes(scale))
@@ -133,7 +120,7 @@ def classifier_free_plus_plus(
 
     def guide(c: Prediction, u: Prediction, x_t: Tensor, step: Step) -> Prediction:
         renoise = u.eps(x_t, step) if u.renoise_eps is None else u.renoise_eps
-        return replace(extrapolate(c, u, scale_at(scale, step)), renoise_eps=renoise)
+        return replace(affine(c, u, [(scale_at(scale, step), c, u)]), renoise_eps=renoise)
 
     pair = {"conditional": conditional, "unconditional": unconditional}
     parameters = scale_parameters(scale)

@@ -8,6 +8,8 @@ from typing import Literal
 
 import pytest
 import torch
+from glidewire.diffusion.denoiser import Leaf
+from glidewire.diffusion.identity import tensors_digest
 from torch import Tensor, nn
 
 
@@ -47,3 +49,40 @@ class ToyNetwork(nn.Module):
 @pytest.fixture(scope="session")
 def toy() -> Callable[..., ToyNetwork]:
     return ToyNetwork
+
+
+class GivenAnswers:
+    """A network that says what it is told to: one named tensor for every condition.
+
+    Args:
+        kind: Its parametrisation.
+        answers: By name, "batch ..." for every step or "steps batch ..." under ids that count down to 0.
+        per_step: Which of the two.
+    """
+
+    learned_variance = False
+
+    def __init__(
+        self, answers: Mapping[str, Tensor], kind: Literal["eps", "x_0", "v"] = "eps", per_step: bool = False
+    ) -> None:
+        self.prediction, self.answers, self.per_step = kind, answers, per_step
+
+    def leaf(self, name: str) -> Leaf:
+        return Leaf(self, {"which": torch.tensor([list(self.answers).index(name)])})
+
+    def digest(self) -> str:
+        return tensors_digest(self.answers)
+
+    def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return conditioning
+
+    def __call__(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+        tensors = list(self.answers.values())
+        if self.per_step:
+            tensors = [tensor[len(tensor) - 1 - int(timesteps[0])] for tensor in tensors]
+        return torch.cat([tensors[which] for which in conditioning["which"][:: len(tensors[0])].tolist()])
+
+
+@pytest.fixture(scope="session")
+def given_answers() -> Callable[..., GivenAnswers]:
+    return GivenAnswers
