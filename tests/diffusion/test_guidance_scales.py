@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def test_a_schedule_goes_from_first_to_last_without_turning(shape: str) -> None:
     scales = [scale_at(ScaleSchedule(7.0, 2.0, shape), Progress(index, 9, 0)) for index in range(9)]
     assert scales[0] == 7.0
     assert scales[-1] == pytest.approx(2.0)
-    assert all(after < before for before, after in zip(scales, scales[1:], strict=False))
+    assert all(after < before for before, after in pairwise(scales))
 
 
 def test_shapes_by_their_formulas() -> None:
