@@ -17,7 +17,11 @@ from ..registry import Family, Identity
 from .spec import ClipImageSpec, ClipSpec, infer_image_spec, infer_text, stated_values
 
 _VISUAL, _VISION = "visual.", "vision_model."
-_IMAGE_MARKS = ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight")
+# Some of an image tower's keys in each layout; ResNets share the first.
+_IMAGE_MARKS = {
+    "published": ("visual.conv1.weight", "visual.class_embedding", "visual.proj"),
+    "transformers": ("vision_model.embeddings.patch_embedding.weight", "visual_projection.weight"),
+}
 _TEXT_MARKS = ("transformer.resblocks.0.attn.in_proj_weight", "text_model.encoder.layers.0.self_attn.q_proj.weight")
 # Only OpenAI's own state dicts carry these.
 _OPENAI = ("input_resolution", "context_length", "vocab_size")
@@ -112,9 +116,9 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     """
     names = {key.removeprefix("model."): key for key in header.shapes}
     _refuse_others(names, header.name)
-    if not any(mark in names for mark in _IMAGE_MARKS):
+    layout = next((layout for layout, marks in _IMAGE_MARKS.items() if all(mark in names for mark in marks)), None)
+    if layout is None:
         return None
-    layout = "published" if _IMAGE_MARKS[0] in names else "transformers"
     known = _configured(header.config, header.name)
     known |= {"quick_gelu": True} if all(name in names for name in _OPENAI) else {}
     known |= stated_values(stated, where=f"{header.name}: stated hyper-parameters")
