@@ -72,7 +72,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def _weights(folder: Path) -> Path | None:
     """The weights to take: one file, or the index of several."""
     for name in WEIGHTS:
-        for path in (folder / name, folder / f"{name}.index.json"):
+        stem, *variant, ending = name.split(".")
+        index = ".".join([stem, ending, "index", *variant, "json"])
+        for path in (folder / name, folder / index):
             if path.is_file():
                 return path
     return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import GlidewireError
 from .folder import components, is_pipeline, read_folder, read_json
+from .former_names import with_present_names
 from .header import Header, open_tensors, read_header
 from .strict import StrictLoadError
 
@@ -55,7 +56,10 @@ def read_parts(path: str | Path, *, averaged: bool | None = None) -> tuple[Heade
         GlidewireError: As `read_header`; there is no average or only a part of it; or, as StrictLoadError, a
             file that holds models under known prefixes has tensors beside them.
     """
-    path = Path(path)
+    return tuple(with_present_names(header) for header in _parts(Path(path), averaged))
+
+
+def _parts(path: Path, averaged: bool | None) -> tuple[Header, ...]:
     if path.is_dir() and is_pipeline(path):
         return _pipeline(path)
     if path.is_dir():

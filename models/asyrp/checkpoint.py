@@ -21,8 +21,6 @@ _GUIDED_STARTS = ("time_embed.", "input_blocks.", "middle_block.", "output_block
 _DIFFUSERS = ("conv_in.weight", "mid_block.attentions.0.to_q.weight", "down_blocks.0.resnets.0.conv1.weight")
 # What tells DDPM's network from others of the same tensors in diffusers' configuration.
 _CONFIGURED_DDPM = {"flip_sin_to_cos": False, "freq_shift": 1, "downsample_padding": 0, "norm_eps": 1e-6}
-# diffusers' names of attention layers before its version 0.16.
-_FORMER = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 # The published layer of a direction that takes the time embedding.
 _EMBEDDINGS: Mapping[Kind, str] = {"ddpm": "temb_proj", "guided": "emb_layers.1"}
 _PUBLISHED: Mapping[Kind, PixelUnetSpec] = {
@@ -40,7 +38,6 @@ def recognise_denoiser(header: Header, stated: Mapping[str, Any]) -> Identity | 
     Raises:
         GlidewireError: It is one, but what is stated contradicts its tensors.
     """
-    header = _current(header)
     shapes, carried = header.shapes, dict[str, Any]()
     kind: Kind
     if all(mark in shapes for mark in _DDPM):
@@ -73,19 +70,6 @@ def _configured(config: Mapping[str, Any]) -> dict[str, Any]:
     """What diffusers' configuration tells, by the spec's names."""
     names = {"norm_num_groups": "norm_groups", "sample_size": "size", "attention_head_dim": "num_head_channels"}
     return {ours: config[theirs] for theirs, ours in names.items() if isinstance(config.get(theirs), int)}
-
-
-def _current(header: Header) -> Header:
-    """The header with diffusers' former names as its present ones."""
-    if not any(".attentions.0.query." in key for key in header.shapes):
-        return header
-    names = {}
-    for key in header.shapes:
-        name = key
-        for former, present in _FORMER.items():
-            name = name.replace(former, present)
-        names[name] = key
-    return header.view(names)
 
 
 def recognise_blocks(header: Header, stated: Mapping[str, Any]) -> Identity | None:

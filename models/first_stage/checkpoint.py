@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from torch import nn
+
 from ..header import Header
 from ..key_map import Entry, KeyMap, renamed, unfolded, unprefixed
 from ..parts import SCALE
 from ..registry import Family, Identity
-from .network import FirstStage
 from .spec import LAYOUTS, FirstStageSpec, infer_spec
 
 PREFIX = "autoencoder."
-# diffusers' own names for attention before its version 0.16.
-_FORMER = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 _CONFIGURED = {"scaling_factor": "latent_scale", "norm_num_groups": "norm_groups"}
 
 
@@ -87,7 +86,6 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     Raises:
         GlidewireError: It is one, but what is stated contradicts its tensors.
     """
-    header = _current(header)
     layout = next((name for name, names in LAYOUTS.items() if names.width.format(0) in header.shapes), None)
     if layout is None or "post_quant_conv.weight" not in header.shapes:
         return None
@@ -106,23 +104,18 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     return Identity("first_stage", "first_stage", variant, spec, dims, header, assumed, layout)
 
 
-def _current(header: Header) -> Header:
-    """The header with diffusers' former names as its present ones."""
-    if not any(".mid_block.attentions.0.query." in key for key in header.shapes):
-        return header
-    names = {}
-    for key in header.shapes:
-        name = key
-        for former, present in _FORMER.items():
-            name = name.replace(former, present)
-        names[name] = key
-    return header.view(names)
+def build(spec: FirstStageSpec) -> nn.Module:
+    """The network of a spec."""
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .network import FirstStage
+
+    return FirstStage(spec)
 
 
 FAMILY = Family(
     "first_stage",
     recognise,
-    FirstStage,
+    build,
     key_map,
     layouts={"diffusers": diffusers_key_map},
     # Discriminator and perceptual network of the training, and its moving average.

@@ -210,6 +210,23 @@ def test_trajectories(parity: Callable[[str], Any], tmp_path: Path) -> None:
 
 
 @torch.no_grad()
+def test_an_edit_of_both_terms_shows(parity: Callable[[str], Any], tmp_path: Path) -> None:
+    case = parity("asyrp_trajectory")
+    model, directions = load_case(case, tmp_path)
+    alpha_bar = torch.cumprod(1 - case.inputs["betas"], dim=0).double()
+    schedule = NoiseSchedule(tuple(case.inputs["seq"].tolist()), alpha_bar[case.inputs["seq"]])
+    name, run = next((name, run) for name, run in case.config["runs"].items() if run["index"] is not None)
+    of_h, *strengths = run["hs_coeff"]
+    view = BottleneckEdit(model, directions[: len(strengths)])
+    edited = Leaf(view, view.strengths(strengths, of_h=of_h))
+    both = asymmetric(edited, edited, end=edit_end(schedule, case.config["t_edit"]))
+    noise = InjectedNoise(case.inputs["noise"])
+    final = sample(both, schedule, case.inputs["x_T"], boosted_ddim(run["t_boost"]), noise)
+    with pytest.raises(AssertionError, match="error"):
+        case.assert_close(f"{name}/final", final)
+
+
+@torch.no_grad()
 def test_an_edit_and_the_plain_prediction_share_the_way_down() -> None:
     model = randomised(PixelDenoiser(TINY))
     spec = DeltaBlockSpec(channels=16, embedding_width=32, norm_groups=4)
@@ -264,6 +281,13 @@ def test_diffusers_folders_load(tmp_path: Path) -> None:
         "asyrp", "ddpm", "diffusers", 4,
     )  # fmt: skip
     x, t = torch.randn(1, 3, 8, 8), torch.tensor([300])
+    torch.testing.assert_close(load(tmp_path)(x, t, {}), model(x, t, {}))
+    weights = tmp_path / "diffusion_pytorch_model.safetensors"
+    former = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+    tensors = load_file(weights)
+    for present, name in former.items():
+        tensors = {key.replace(present, name): value for key, value in tensors.items()}
+    save_file(tensors, weights)
     torch.testing.assert_close(load(tmp_path)(x, t, {}), model(x, t, {}))
     save_published(model, diffusers_key_map(model.spec), tmp_path / "bare.safetensors", metadata={})
     # Without its configuration it could as well be a latent denoiser's.

@@ -214,6 +214,16 @@ def test_shards_and_pickles_are_read_as_one(models: dict[str, Any], tmp_path: Pa
     assert holds(load(tmp_path), models["denoiser"], 2.0)
 
 
+def test_shards_of_half_precision_are_found(models: dict[str, Any], tmp_path: Path) -> None:
+    state = {key: value.contiguous() for key, value in models["denoiser"].unet.state_dict().items()}
+    (tmp_path / "config.json").write_text("{}")
+    shard = "diffusion_pytorch_model.fp16-00001-of-00001.safetensors"
+    save_file(state, tmp_path / shard)
+    index = {"weight_map": dict.fromkeys(state, shard)}
+    (tmp_path / "diffusion_pytorch_model.safetensors.index.fp16.json").write_text(json.dumps(index))
+    assert holds(load(tmp_path), models["denoiser"])
+
+
 def test_parts_hold_no_weights(tensors: dict[str, torch.Tensor], tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "m")
     whole = load_file(tmp_path / "m")
