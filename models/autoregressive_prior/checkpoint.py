@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from ..checkpoint import save_published
 from ..header import Header
 from ..key_map import Entry, KeyMap
 from ..registry import Family, Identity
-from .network import AutoregressivePrior
 from .spec import FAMILY_NAME, AutoregressivePriorSpec, infer_spec
+
+if TYPE_CHECKING:
+    from .network import AutoregressivePrior
 
 SPEC = "glidewire.spec"
 _MARKS = ("codec.basis", "codec.dot_edges", "code_embedding.weight", "dot_embedding.weight")
@@ -23,7 +26,7 @@ _MARKS = ("codec.basis", "codec.dot_edges", "code_embedding.weight", "dot_embedd
 def key_map(spec: AutoregressivePriorSpec) -> KeyMap:
     """The network's own names."""
     with torch.device("meta"):
-        names = AutoregressivePrior(spec).state_dict()
+        names = build(spec).state_dict()
     return tuple(Entry(name, (name,)) for name in names)
 
 
@@ -56,4 +59,12 @@ def save(model: AutoregressivePrior, path: str | Path, *, metadata: Mapping[str,
     save_published(model, key_map(model.spec), path, metadata={**(metadata or {}), SPEC: model.spec.to_json()})
 
 
-FAMILY = Family(FAMILY_NAME, recognise, AutoregressivePrior, key_map, exact=("codec.",))
+def build(spec: AutoregressivePriorSpec) -> nn.Module:
+    """The network of a spec."""
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .network import AutoregressivePrior
+
+    return AutoregressivePrior(spec)
+
+
+FAMILY = Family(FAMILY_NAME, recognise, build, key_map, exact=("codec.",))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..header import Header
 from ..key_map import Entry, KeyMap, Merge, renamed, unprefixed
 from ..registry import Family, Identity
-from .network import ClipText
 from .spec import ClipTextSpec, infer_spec, told_by_shapes
 
 PREFIX = "encoder."
@@ -121,4 +120,12 @@ def _open_clip_shapes(header: Header) -> dict[str, tuple[int, ...]]:
     return told
 
 
-FAMILY = Family("clip_text", recognise, ClipText, key_map, layouts={"transformers": transformers_key_map})
+def build(spec: ClipTextSpec) -> nn.Module:
+    """The network of a spec."""
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .network import ClipText
+
+    return ClipText(spec)
+
+
+FAMILY = Family("clip_text", recognise, build, key_map, layouts={"transformers": transformers_key_map})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from ...errors import GlidewireError
 from ..header import Header
 from ..key_map import Entry, KeyMap, renamed
@@ -12,7 +14,6 @@ from ..ldm import layout
 from ..ldm.checkpoint import as_published, carried_values
 from ..ldm.spec import stated_values
 from ..registry import Family, Identity
-from .network import ControlNet
 from .spec import HINT_WIDTHS, ControlNetSpec, infer_spec, told_by_encoder
 
 # Names of the encoders of hints, the first's and the query's.
@@ -99,4 +100,12 @@ def _carried(header: Header, told: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in carried.items() if name not in ("prediction", "size")}
 
 
-FAMILY = Family("controlnet", recognise, ControlNet, key_map, layouts={"diffusers": diffusers_key_map})
+def build(spec: ControlNetSpec) -> nn.Module:
+    """The network of a spec."""
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .network import ControlNet
+
+    return ControlNet(spec)
+
+
+FAMILY = Family("controlnet", recognise, build, key_map, layouts={"diffusers": diffusers_key_map})

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from torch import nn
+
 from ..header import Header
 from ..key_map import Entry, KeyMap
 from ..registry import Family, Identity
-from .network import DvaeHalf
 from .spec import DvaeSpec, infer_spec
 
 _MARKS = ("blocks.input.w", "blocks.output.conv.w", "blocks.group_1.block_1.res_path.conv_4.w")
@@ -49,4 +50,12 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     return Identity("dalle1", spec.half, "DALL-E dVAE", spec, dims, header)
 
 
-FAMILY = Family("dalle1", recognise, DvaeHalf, key_map)
+def build(spec: DvaeSpec) -> nn.Module:
+    """The half of a spec."""
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .network import DvaeHalf
+
+    return DvaeHalf(spec)
+
+
+FAMILY = Family("dalle1", recognise, build, key_map)

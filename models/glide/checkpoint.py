@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from ...errors import GlidewireError
 from ..adm import unet_key_map
@@ -16,9 +17,11 @@ from ..header import Header
 from ..key_map import Entry, KeyMap, renamed
 from ..registry import Family, Identity
 from .inference import infer_spec, stated_values
-from .network import GlideTextToImage
 from .spec import GlideSpec
 from .tokenizer import GlideTokenizer
+
+if TYPE_CHECKING:
+    from .network import GlideTextToImage
 
 SPEC, MERGES = "glidewire.spec", "glidewire.merges"
 
@@ -113,4 +116,12 @@ def save(
     save_published(model, key_map(model.spec), path, metadata=strings, dtype=dtype)
 
 
-FAMILY = Family("glide", recognise, GlideTextToImage, key_map)
+def build(spec: GlideSpec) -> nn.Module:
+    """The network of a spec."""
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .network import GlideTextToImage
+
+    return GlideTextToImage(spec)
+
+
+FAMILY = Family("glide", recognise, build, key_map)

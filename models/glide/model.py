@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
 from ..checkpoint import identify, load_identified
 from .checkpoint import tokenizer
-from .network import GlideTextToImage
 from .spec import GlideSpec
 from .tokenizer import GlideTokenizer
+
+if TYPE_CHECKING:
+    from .network import GlideTextToImage
 
 
 @dataclass(frozen=True)
@@ -73,5 +75,4 @@ def load_model(
     identity = identify(path, stated=stated)
     words = tokenizer(identity)
     network = load_identified(identity, device=device, dtype=dtype)
-    assert isinstance(network, GlideTextToImage)
-    return GlideModel(network, words)
+    return GlideModel(cast("GlideTextToImage", network), words)

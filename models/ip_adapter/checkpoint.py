@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..header import Header
 from ..hyper_parameters import typed
 from ..key_map import Entry, KeyMap, renamed
 from ..registry import Family, Identity
-from .network import PARTS, IpAdapter
-from .spec import ATTENTION, PROJECTION, IpAdapterSpec, infer_spec
+from .spec import ATTENTION, PARTS, PROJECTION, IpAdapterSpec, infer_spec
 
 # Published layers of each projection, and ours; resamplers follow.
 _LAYERS: Mapping[str, Mapping[str, str]] = {
@@ -95,4 +94,12 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     return Identity("ip_adapter", "adapter", variant, spec, known, header, assumed)
 
 
-FAMILY = Family("ip_adapter", recognise, IpAdapter, key_map)
+def build(spec: IpAdapterSpec) -> nn.Module:
+    """The network of a spec."""
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .network import IpAdapter
+
+    return IpAdapter(spec)
+
+
+FAMILY = Family("ip_adapter", recognise, build, key_map)

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from ...errors import GlidewireError
 from ..digest import network_digest
-from .spec import HEAD_WIDTH, IpAdapterSpec
+from .spec import HEAD_WIDTH, PARTS, IpAdapterSpec
 
-PARTS = ("q", "k", "v", "out")
 # Hidden width of a face's projection over its embedding's.
 _FACE_FACTOR = 2
 _FEED_FORWARD_FACTOR = 4

@@ -16,6 +16,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 # Every resampler that was published has heads of this width.
 HEAD_WIDTH = 64
 PROJECTION, ATTENTION = "image_proj.", "ip_adapter."
+# Of a layer of attention, in the names of files and of ours.
+PARTS = ("q", "k", "v", "out")
 # Which projection a file has, by a key that no earlier row has.
 _KINDS: Mapping[str, Kind] = {
     "perceiver_resampler.proj_in.weight": "face_plus",

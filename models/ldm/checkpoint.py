@@ -12,7 +12,6 @@ from ..header import Header
 from ..key_map import KeyMap
 from ..registry import Family, Identity
 from . import bert, condition, layout
-from .network import LatentDenoiser
 from .spec import Shapes, UnetSpec, infer_spec, stated_values, told_by_shapes
 
 # Beginnings of all keys of a denoiser in the published layout and in diffusers'; others belong to other families.
@@ -112,13 +111,20 @@ def _heads(configured: Any, told: Mapping[str, Any]) -> dict[str, int]:
 class _Component(NamedTuple):
     """How the networks of one kind of spec are built and named."""
 
-    network: Callable[[Any], nn.Module]
+    build: Callable[[Any], nn.Module]
     key_map: Callable[[Any], KeyMap]
     diffusers_key_map: Callable[[Any], KeyMap]
 
 
+def _denoiser(spec: UnetSpec) -> nn.Module:
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .network import LatentDenoiser
+
+    return LatentDenoiser(spec)
+
+
 _COMPONENTS: Mapping[type, _Component] = {
-    UnetSpec: _Component(LatentDenoiser, layout.key_map, layout.diffusers_key_map),
+    UnetSpec: _Component(_denoiser, layout.key_map, layout.diffusers_key_map),
     bert.BertSpec: _Component(bert.Bert, bert.key_map, partial(bert.key_map, layout="diffusers")),
     condition.ClassEmbedderSpec: _Component(condition.ClassEmbedder, condition.class_key_map, condition.class_key_map),
     condition.RescalerSpec: _Component(
@@ -143,7 +149,7 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
 FAMILY = Family(
     "ldm",
     recognise,
-    lambda spec: _COMPONENTS[type(spec)].network(spec),
+    lambda spec: _COMPONENTS[type(spec)].build(spec),
     lambda spec: _COMPONENTS[type(spec)].key_map(spec),
     layouts={"diffusers": lambda spec: _COMPONENTS[type(spec)].diffusers_key_map(spec)},
 )

@@ -13,11 +13,7 @@ from ..header import Header
 from ..key_map import Entry, KeyMap, renamed
 from ..registry import PUBLISHED, Family, Identity
 from .inference import infer_spec
-from .prior import PaellaPrior
 from .spec import PaellaV1Spec, PaellaV3Spec, PriorSpec, Spec, VqganSpec
-from .v1 import PaellaV1
-from .v3 import PaellaV3
-from .vqgan import PaellaVqgan
 
 Keys = Iterator[Entry]
 
@@ -145,11 +141,10 @@ def _prior(spec: PriorSpec) -> Keys:
 
 @dataclass(frozen=True)
 class _Component:
-    """One of Paella's networks: keys that no other network of this line has together, and how it is made."""
+    """One of Paella's networks: keys that no other network of this line has together, and their names here."""
 
     name: str
     marks: tuple[str, ...]
-    network: Callable[[Any], nn.Module]
     keys: Callable[[Any], Keys]
     dims: Callable[[Any], Mapping[str, int]]
 
@@ -158,21 +153,18 @@ _COMPONENTS: Mapping[type[Spec], _Component] = {
     PaellaV1Spec: _Component(
         "token_denoiser",
         ("embedding.weight", "clf.weight", "down_blocks.0.0.cond_mapper.weight"),
-        PaellaV1,
         _v1,
         lambda spec: {"codes": spec.codes, "clip_width": spec.clip_width},
     ),
     PaellaV3Spec: _Component(
         "token_denoiser",
         ("in_mapper.0.weight", "byt5_mapper.weight", "out_mapper.1.weight"),
-        PaellaV3,
         _v3,
         lambda spec: {"codes": spec.codes, "clip_width": spec.clip_width, "byt5_width": spec.byt5_width},
     ),
     VqganSpec: _Component(
         "first_stage",
         ("vquantizer.codebook.weight", "in_block.1.weight", "down_blocks.0.gammas"),
-        PaellaVqgan,
         _vqgan,
         lambda spec: {
             "channels": 3, "latent_channels": spec.latent_channels, "factor": spec.factor, "codes": spec.codes,
@@ -181,7 +173,6 @@ _COMPONENTS: Mapping[type[Spec], _Component] = {
     PriorSpec: _Component(
         "prior",
         ("blocks.0.weight", "blocks.1.0.weight", "blocks.1.1.weight", "blocks.1.3.weight", "blocks.1.4.weight"),
-        PaellaPrior,
         _prior,
         lambda spec: {"clip_width": spec.clip_width},
     ),
@@ -206,7 +197,19 @@ def diffusers_key_map(spec: Spec) -> KeyMap:
 
 def build(spec: Spec) -> nn.Module:
     """The network of a spec."""
-    return _COMPONENTS[type(spec)].network(spec)
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .prior import PaellaPrior
+    from .v1 import PaellaV1
+    from .v3 import PaellaV3
+    from .vqgan import PaellaVqgan
+
+    networks: Mapping[type[Spec], Callable[[Any], nn.Module]] = {
+        PaellaV1Spec: PaellaV1,
+        PaellaV3Spec: PaellaV3,
+        VqganSpec: PaellaVqgan,
+        PriorSpec: PaellaPrior,
+    }
+    return networks[type(spec)](spec)
 
 
 def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import nn
 
@@ -14,12 +14,9 @@ from ..header import Header
 from ..key_map import KeyMap
 from ..registry import PUBLISHED, Family, Identity
 from . import layout as names
-from .decoder import Decoder
-from .embedding import EmbeddingStatistics, NoiseAugmentation, NoiseAugmentationSpec, StatisticsSpec
+from .embedding import NoiseAugmentationSpec, StatisticsSpec
 from .inference import Shapes, infer_spec
-from .prior import Prior
 from .spec import BEHIND_TEXT, DECODERS, PRIORS, UPSAMPLERS, DecoderSpec, PriorSpec, UpsamplerSpec
-from .upsampler import Upsampler
 
 # What a prior has and no other network, by layout.
 _PRIOR_MARKS = {
@@ -185,19 +182,12 @@ def recognise_augmentation(header: Header, stated: Mapping[str, Any]) -> Identit
     return Identity("unclip", "noise_augmentation", "stable-unclip", spec, {"levels": levels[0]}, kept)
 
 
-class _Component(NamedTuple):
-    """How the networks of one kind of spec are built and named."""
-
-    network: Callable[[Any], nn.Module]
-    key_map: Callable[[Any, str], KeyMap]
-
-
-_COMPONENTS: Mapping[type, _Component] = {
-    PriorSpec: _Component(Prior, names.prior_key_map),
-    DecoderSpec: _Component(Decoder, names.decoder_key_map),
-    UpsamplerSpec: _Component(Upsampler, names.upsampler_key_map),
-    StatisticsSpec: _Component(EmbeddingStatistics, names.statistics_key_map),
-    NoiseAugmentationSpec: _Component(NoiseAugmentation, names.augmentation_key_map),
+_KEY_MAPS: Mapping[type, Callable[[Any, str], KeyMap]] = {
+    PriorSpec: names.prior_key_map,
+    DecoderSpec: names.decoder_key_map,
+    UpsamplerSpec: names.upsampler_key_map,
+    StatisticsSpec: names.statistics_key_map,
+    NoiseAugmentationSpec: names.augmentation_key_map,
 }
 _RECOGNISED = (
     recognise_prior, recognise_decoder, recognise_upsampler, recognise_statistics, recognise_augmentation,
@@ -215,12 +205,25 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
 
 def build(spec: Any) -> nn.Module:
     """The network of a spec, on the current default device."""
-    return _COMPONENTS[type(spec)].network(spec)
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .decoder import Decoder
+    from .embedding import EmbeddingStatistics, NoiseAugmentation
+    from .prior import Prior
+    from .upsampler import Upsampler
+
+    networks: Mapping[type, Callable[[Any], nn.Module]] = {
+        PriorSpec: Prior,
+        DecoderSpec: Decoder,
+        UpsamplerSpec: Upsampler,
+        StatisticsSpec: EmbeddingStatistics,
+        NoiseAugmentationSpec: NoiseAugmentation,
+    }
+    return networks[type(spec)](spec)
 
 
 def key_map(spec: Any, layout: str = PUBLISHED) -> KeyMap:
     """A layout's names and the network's."""
-    return _COMPONENTS[type(spec)].key_map(spec, layout)
+    return _KEY_MAPS[type(spec)](spec, layout)
 
 
 FAMILY = Family("unclip", recognise, build, key_map, layouts={"diffusers": partial(key_map, layout="diffusers")})

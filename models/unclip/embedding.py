@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor, nn
 
 from ...diffusion.schedules import squared_cosine
@@ -125,6 +124,9 @@ class NoiseAugmentation(nn.Module):
                 expected=f"0 to {self.spec.steps - 1}",
                 got=f"{int(level.min())} to {int(level.max())}",
             )
+        # Imported here, since files are identified with this module.
+        from diffusers.models.embeddings import get_timestep_embedding
+
         statistics = statistics or self.statistics
         signal = self.alpha_bar[level].float()[:, None]
         z = embedding.float()
