@@ -11,6 +11,7 @@ import typer
 from safetensors import safe_open
 
 from ..errors import GlidewireError
+from .commands import run_command
 from .evaluate import ATTRIBUTES
 from .scenes.world import HELD_OUT_OBJECTS
 
@@ -107,4 +108,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

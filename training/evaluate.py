@@ -20,9 +20,11 @@ from rich.table import Table
 from ..diffusion import guidance, samplers, schedules, solvers
 from ..diffusion.denoiser import Leaf
 from ..diffusion.noise import SeededNoise
+from ..errors import GlidewireError
 from ..models.glide.model import GlideModel, load_model
 from ..models.glide.network import GlideTextToImage
 from ..models.glide.tokenizer import GlideTokenizer
+from .commands import device_named, run_command
 from .judge import judge, score
 from .scenes import Caption, held_out_prompts
 from .scenes.world import HELD_OUT_OBJECTS
@@ -30,6 +32,9 @@ from .sheets import save_sheet
 
 KINDS = ("unseen object", "unseen arrangement", "unseen object in a pair")
 ATTRIBUTES = ("objects", "shape", "colour", "size", "relation", "ground")
+
+
+_SOLVERS = {"ancestral": solvers.ancestral, "ddim": solvers.ddim}
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,18 @@ class Sampling:
         spacing: Kept steps of the schedule, as `schedules.respace` reads them.
         solver: "ancestral" or "ddim".
         batch: Pictures at a time.
+
+    Raises:
+        GlidewireError: when there is no such solver.
     """
 
     spacing: str = "50"
     solver: str = "ancestral"
     batch: int = 50
+
+    def __post_init__(self) -> None:
+        if self.solver not in _SOLVERS:
+            raise GlidewireError("solver", expected=" or ".join(_SOLVERS), got=self.solver)
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ def draw(
     """
     device = next(network.parameters()).device
     schedule = schedules.respace(schedules.SCHEDULES[network.spec.schedule](), sampling.spacing)
-    solver = solvers.ddim() if sampling.solver == "ddim" else solvers.ancestral()
+    solver = _SOLVERS[sampling.solver]()
     side, context = side or network.spec.image_size, network.spec.text_context
     empty = network.encode_text(*(part.to(device) for part in tokenizer.encode_batch([""], context)))
     pictures = []
@@ -175,10 +187,17 @@ def table(rows: Sequence[Row]) -> Table:
     return shown
 
 
+def _scales(text: str) -> list[float]:
+    try:
+        return [float(scale) for scale in text.split(",")]
+    except ValueError as error:
+        raise GlidewireError("--scales", expected="numbers with commas between, such as 1,3", got=text) from error
+
+
 def main(
     weights: Annotated[Path, typer.Argument(help="A GLIDE checkpoint trained on the scene world.")],
-    prompts: Annotated[int, typer.Option(help="Number of held-out prompts.")] = 200,
-    images: Annotated[int, typer.Option(help="Pictures of each prompt.")] = 4,
+    prompts: Annotated[int, typer.Option(min=1, help="Number of held-out prompts.")] = 200,
+    images: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 4,
     scales: Annotated[str, typer.Option(help="Guidance scales; 1 is unguided.")] = "1,2,3,4,6",
     spacing: Annotated[str, typer.Option(help="Kept steps of the schedule.")] = Sampling.spacing,
     solver: Annotated[str, typer.Option(help="ancestral or ddim.")] = Sampling.solver,
@@ -186,9 +205,8 @@ def main(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Judge a model's pictures of held-out prompts."""
-    model: GlideModel = load_model(weights, device=device)
-    chosen = [float(scale) for scale in scales.split(",")]
-    sampling = Sampling(spacing, solver)
+    chosen, sampling = _scales(scales), Sampling(spacing, solver)
+    model: GlideModel = load_model(weights, device=device_named(device))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     rows = evaluate(
@@ -207,4 +225,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -22,6 +22,7 @@ from ..models.glide import checkpoint
 from ..models.glide.network import GlideTextToImage
 from ..models.glide.tokenizer import GlideTokenizer
 from . import evaluate, reading
+from .commands import device_named, run_command
 from .pool import Pool, open_pool
 from .recipe import MINI, Batch, Recipe, caption_tokenizer, draw_batch, loss_of
 from .scenes import held_out_prompts
@@ -171,10 +172,10 @@ def train(run: Run, pool: Pool, *, save_every: float = 300.0, log_every: int = 5
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the run: state, log, sheets, weights.")],
-    minutes: Annotated[float, typer.Option(help="Time to train for.")] = Recipe.minutes,
-    steps: Annotated[int, typer.Option(help="Updates to train for, instead of a time.")] = 0,
-    pool: Annotated[int, typer.Option(help="Number of training scenes.")] = Recipe.pool_size,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train for.")] = Recipe.minutes,
+    steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
+    pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = Recipe.pool_size,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Of weights, batches, captions and noise.")] = 0,
 ) -> None:
@@ -182,8 +183,8 @@ def main(
     torch.set_num_threads(threads)
     recipe = Recipe(minutes=minutes, steps=steps, pool_size=pool, seed=seed)
     scenes = open_pool(out / "pool", recipe.pool_size, MINI.image_size, workers=threads)
-    train(Run.start(recipe, out, torch.device(device)), scenes)
+    train(Run.start(recipe, out, device_named(device)), scenes)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)
