@@ -1,7 +1,30 @@
 """What a user wires: one file per component family, each node a declaration and a few lines."""
 
 from .glide import glide_denoiser, glide_empty_text, glide_text_encoder, load_glide
-from .guidance import classifier_free_guidance
+from .guidance import (
+    adaptive_projected_guidance,
+    autoguidance,
+    cfg_plus_plus_guidance,
+    classifier_free_guidance,
+    frequency_decoupled_guidance,
+    magnitude_aware_guidance,
+    tangential_guidance,
+    zero_star_guidance,
+)
+from .guidance_bounds import (
+    dynamic_threshold,
+    noise_level_interval,
+    rescale_guidance,
+    scale_schedule,
+    static_threshold,
+)
+from .guidance_conditions import (
+    annealed_condition,
+    composable_guidance,
+    image_and_text_guidance,
+    negative_prompt_guidance,
+    perpendicular_negative_guidance,
+)
 from .images import (
     batch_images,
     concatenate_images,
@@ -17,33 +40,50 @@ from .schedules import noise_schedule, respace
 from .values import integer, number, pick, seed, seed_list, show_text, switch, text, text_list
 
 __all__ = [
+    "adaptive_projected_guidance",
     "ancestral_sampler",
+    "annealed_condition",
+    "autoguidance",
     "batch_images",
+    "cfg_plus_plus_guidance",
     "classifier_free_guidance",
+    "composable_guidance",
     "concatenate_images",
     "ddim_inversion",
     "ddim_sampler",
+    "dynamic_threshold",
+    "frequency_decoupled_guidance",
     "glide_denoiser",
     "glide_empty_text",
     "glide_text_encoder",
+    "image_and_text_guidance",
     "image_grid",
     "image_to_sample",
     "integer",
     "load_glide",
     "load_image",
+    "magnitude_aware_guidance",
+    "negative_prompt_guidance",
+    "noise_level_interval",
     "noise_schedule",
     "noise_start",
     "noised_start",
     "number",
+    "perpendicular_negative_guidance",
     "pick",
+    "rescale_guidance",
     "resize_image",
     "respace",
     "sample_to_image",
     "save_image",
+    "scale_schedule",
     "seed",
     "seed_list",
     "show_text",
+    "static_threshold",
     "switch",
+    "tangential_guidance",
     "text",
     "text_list",
+    "zero_star_guidance",
 ]

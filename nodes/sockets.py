@@ -9,6 +9,7 @@ from typing import NewType
 from torch import Tensor
 
 from ..diffusion.denoiser import Denoiser
+from ..diffusion.guidance import ScaleSchedule
 from ..diffusion.schedules import NoiseSchedule
 from ..graph_runtime import codec
 from ..graph_runtime.sockets import socket_type
@@ -67,6 +68,7 @@ class Condition:
 for _cls in (Sample, Start, Condition):
     codec.register(_cls, _cls.__name__)
 codec.register(NoiseSchedule, "NoiseSchedule")
+codec.register(ScaleSchedule, "ScaleSchedule")
 
 socket_type("IMAGE", Image, "Pictures: batch height width 3, red green blue in [0, 1].")
 socket_type("MASK", Mask, "Masks: batch height width in [0, 1].")
@@ -74,5 +76,6 @@ socket_type("SAMPLE", Sample, "Something in a denoiser's space: batch channels h
 socket_type("START", Start, "Where sampling starts: noise, and the seeds of the noise to come.")
 socket_type("CONDITION", Condition, "What a network is conditioned on, an encoded text for one.")
 socket_type("SCHEDULE", NoiseSchedule, "A noise schedule: the timesteps to visit and the signal left at each.")
+socket_type("SCALE_SCHEDULE", ScaleSchedule, "A guidance scale that changes over the steps of a run.")
 socket_type("DENOISER", Denoiser, "A guidance expression over network evaluations.", handle=True)
 socket_type("GLIDE_MODEL", GlideModel, "A GLIDE network with its tokenizer.", handle=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from glidewire.diffusion.denoiser import Denoiser, Leaf
+from glidewire.diffusion.guidance import ScaleSchedule
 from glidewire.diffusion.schedules import NoiseSchedule, squared_cosine
 from glidewire.graph_runtime.context import Context
 from glidewire.graph_runtime.folders import Folders
@@ -118,6 +119,10 @@ def _walk(materials: Materials, batch: int = 2) -> dict[str, Any]:
     return {"denoiser": materials.denoiser(), "schedule": materials.schedule, "start": materials.start(batch)}
 
 
+def _pair(materials: Materials) -> dict[str, Any]:
+    return {"conditional": materials.denoiser(), "unconditional": materials.denoiser("")}
+
+
 EXAMPLES: dict[str, Example] = {
     # glide
     "load_glide": lambda m: {"checkpoint": m.checkpoint},
@@ -125,7 +130,33 @@ EXAMPLES: dict[str, Example] = {
     "glide_empty_text": lambda m: {"model": m.glide},
     "glide_denoiser": lambda m: {"model": m.glide, "text": m.text()},
     # guidance
-    "classifier_free_guidance": lambda m: {"conditional": m.denoiser(), "unconditional": m.denoiser("")},
+    "classifier_free_guidance": _pair,
+    "cfg_plus_plus_guidance": _pair,
+    "autoguidance": lambda m: {"good": m.denoiser(), "bad": m.denoiser("")},
+    "adaptive_projected_guidance": _pair,
+    "zero_star_guidance": lambda m: {**_pair(m), "schedule": ScaleSchedule(4.0, 1.0)},
+    "tangential_guidance": _pair,
+    "magnitude_aware_guidance": _pair,
+    "frequency_decoupled_guidance": _pair,
+    "composable_guidance": lambda m: {
+        "unconditional": m.denoiser(""),
+        "first": m.denoiser(),
+        "third": m.denoiser("a cone"),
+        "third_weight": -1.0,
+    },
+    "negative_prompt_guidance": lambda m: {**_pair(m), "negative": m.denoiser("a cone")},
+    "perpendicular_negative_guidance": lambda m: {**_pair(m), "negative": m.denoiser("a cone")},
+    "image_and_text_guidance": lambda m: {
+        "image_and_text": m.denoiser(),
+        "image": m.denoiser("a cone"),
+        "unconditional": m.denoiser(""),
+    },
+    "annealed_condition": lambda m: {"denoiser": m.denoiser(), "batch": 2, "levels": 4},
+    "rescale_guidance": lambda m: {"guided": m.denoiser(), "conditional": m.denoiser("")},
+    "dynamic_threshold": lambda m: {"denoiser": m.denoiser()},
+    "static_threshold": lambda m: {"denoiser": m.denoiser()},
+    "scale_schedule": just(first=7.0, last=1.0, shape="cosine"),
+    "noise_level_interval": lambda m: {"schedule": m.schedule},
     # images
     "load_image": lambda m: {"file": m.picture_file},
     "save_image": lambda m: {"image": m.picture()},
