@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Annotated, Any
 
 import torch
@@ -59,11 +60,7 @@ class Run:
         optimizer = torch.optim.AdamW(groups, recipe.learning_rate, betas=(0.9, 0.99), fused=True)
         run = cls(recipe, folder, device, tokenizer, model, ema, optimizer)
         if run.state_path.is_file():
-            state = torch.load(run.state_path, map_location=device, weights_only=True)
-            run.model.load_state_dict(state["model"])
-            run.ema.load_state_dict(state["ema"])
-            run.optimizer.load_state_dict(state["optimizer"])
-            run.step, run.seconds = state["step"], state["seconds"]
+            run.restore()
         else:
             reading.learn_to_read(model.text, tokenizer, steps=recipe.reading_steps, seed=recipe.seed)
             ema.load_state_dict(model.state_dict())
@@ -91,6 +88,25 @@ class Run:
         unfinished = self.state_path.with_suffix(".partial")
         torch.save(state, unfinished)
         unfinished.replace(self.state_path)
+
+    def restore(self) -> None:
+        """Take up the state that lies in the folder.
+
+        Raises:
+            GlidewireError: when it is damaged or another recipe's.
+        """
+        try:
+            state = torch.load(self.state_path, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds = state["step"], state["seconds"]
+        except (OSError, EOFError, RuntimeError, KeyError, ValueError, UnpicklingError) as error:
+            raise GlidewireError(
+                f"training state {self.state_path} cannot be taken up",
+                got=type(error).__name__,
+                hint="Remove it to start anew.",
+            ) from error
 
     def draw_sheet(self) -> None:
         """Draw twelve held-out prompts, two pictures each, under the averaged weights, as `sheet-STEP.png`."""

@@ -74,15 +74,16 @@ def judge(picture: NDArray[np.uint8]) -> Reading:
     """Read the solids and the ground of a picture.
 
     Args:
-        picture: uint8 sRGB [height width 3], square, 16 pixels or more.
+        picture: uint8 sRGB [side side 3], 16 pixels or more.
 
     Raises:
         GlidewireError: when the picture is of another form.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or min(picture.shape[:2]) < 16:
+    square = picture.ndim == 3 and picture.shape[0] == picture.shape[1] >= 16 and picture.shape[2] == 3
+    if not square or picture.dtype != np.uint8:
         raise GlidewireError(
             "picture to judge",
-            expected="uint8 [height width 3], at least 16 pixels",
+            expected="uint8 [side side 3], at least 16 pixels",
             got=f"{picture.dtype} {picture.shape}",
         )
     zoom = _WORKING_SIDE / picture.shape[0]

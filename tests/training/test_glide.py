@@ -80,3 +80,10 @@ def test_a_run_that_diverges_says_so(pool: Pool, tmp_path: Path) -> None:
         run.model.unet.conv_in.weight.fill_(float("nan"))
     with pytest.raises(GlidewireError, match=r"diverged at step 0.*Lower the learning rate"):
         run.take_step(pool, schedules.squared_cosine())
+
+
+@pytest.mark.parametrize("content", [b"", b"not a state"])
+def test_a_damaged_state_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(GlidewireError, match=r"training state .*state\.pt cannot be taken up.*Remove it"):
+        Run.start(RECIPE, tmp_path, CPU)

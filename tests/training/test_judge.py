@@ -7,6 +7,8 @@ import pytest
 from glidewire.errors import GlidewireError
 from glidewire.training.judge import Reading, Seen, judge, score
 from glidewire.training.scenes import Described, Scene, Statement, render, sample_scene
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -75,5 +77,17 @@ def test_swapped_colours_and_swapped_places_are_told_apart() -> None:
 
 
 def test_what_is_no_picture_is_refused() -> None:
-    with pytest.raises(GlidewireError, match=r"picture to judge.*uint8 \[height width 3\].*float64"):
+    with pytest.raises(GlidewireError, match=r"picture to judge.*uint8 \[side side 3\].*float64"):
         judge(np.zeros((32, 32, 3)))  # type: ignore[arg-type]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([1, 2, 4, 8]), st.sampled_from([16, 32]))
+def test_any_picture_at_all_gets_a_reading(seed: int, block: int, side: int) -> None:
+    rng = np.random.default_rng(seed)
+    palette = rng.integers(0, 256, (3, 3), dtype=np.uint8)
+    blocks = palette[rng.integers(0, 3, (side // block, side // block))]
+    picture = blocks.repeat(block, axis=0).repeat(block, axis=1)
+    reading = judge(picture)
+    assert all(-1 <= solid.x <= 1 and -1 <= solid.y <= 1 and 0 < solid.diameter <= 1 for solid in reading.solids)
+    assert judge(picture) == reading
