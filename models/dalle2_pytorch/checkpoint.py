@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+from torch import nn
 
 from ...diffusion.schedules import SCHEDULES
 from ...errors import GlidewireError
 from ..header import Header, open_tensors
 from ..key_map import Entry, KeyMap
 from ..registry import Family, Identity
-from .network import DiffusionPrior
 from .spec import DiffusionPriorSpec, infer_spec, stated_values
 
 _MARKS = ("net.learned_query", "net.null_text_encodings", "net.causal_transformer.layers.0.0.to_kv.weight")
@@ -97,5 +97,13 @@ def _schedule(header: Header) -> str:
     )
 
 
+def build(spec: DiffusionPriorSpec) -> nn.Module:
+    """The network of a spec."""
+    # Imported here, so that a file is identified without the libraries that compute.
+    from .network import DiffusionPrior
+
+    return DiffusionPrior(spec)
+
+
 # The schedule's tables follow from its name; CLIP lies beside the prior in some files.
-FAMILY = Family("dalle2_pytorch", recognise, DiffusionPrior, key_map, ignored=("noise_scheduler.", "clip."))
+FAMILY = Family("dalle2_pytorch", recognise, build, key_map, ignored=("noise_scheduler.", "clip."))
