@@ -69,7 +69,8 @@ class DeltaBlocks(nn.Module):
         Returns:
             One tensor a direction, shaped as h.
         """
-        return tuple(block(h, embedding) for block in self.blocks)
+        dtype = next(self.parameters()).dtype
+        return tuple(block(h.to(dtype), embedding.to(dtype)).to(h.dtype) for block in self.blocks)
 
 
 class DeltaTensors(nn.Module):

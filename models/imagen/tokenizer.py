@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...errors import GlidewireError
 
-_FILES = ("tokenizer.json", "spiece.model")
+FILES = ("tokenizer.json", "spiece.model")
 _END, _PADDING = "</s>", "<pad>"
 _LIMIT = 64 * 2**20  # T5's own model takes less than a megabyte
 _UNKNOWN = 2  # sentence-piece's type of the piece that stands for all others
@@ -46,9 +46,9 @@ class T5Tokenizer:
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
-        found = next((path / name for name in _FILES if (path / name).is_file()), None) if path.is_dir() else path
+        found = next((path / name for name in FILES if (path / name).is_file()), None) if path.is_dir() else path
         if found is None:
-            raise GlidewireError(f"folder {path.name} holds no tokenizer", expected=f"one of {', '.join(_FILES)}")
+            raise GlidewireError(f"folder {path.name} holds no tokenizer", expected=f"one of {', '.join(FILES)}")
         where = f"tokenizer {found.name}"
         try:
             content = found.read_bytes()[: _LIMIT + 1]
@@ -58,7 +58,7 @@ class T5Tokenizer:
             raise
         except Exception as error:  # tokenizers raises bare Exception on anything it does not like
             raise GlidewireError(
-                f"{where} cannot be read", expected=f"T5's {' or '.join(_FILES)}", got=str(error)[:200]
+                f"{where} cannot be read", expected=f"T5's {' or '.join(FILES)}", got=str(error)[:200]
             ) from error
         self._pieces.no_truncation()
         self._pieces.no_padding()
@@ -78,7 +78,7 @@ class T5Tokenizer:
         text = text.lower().strip()
         encoding = self._pieces.encode(text, add_special_tokens=False)
         kept = encoding.ids[: positions - 1]
-        dropped = text[encoding.offsets[len(kept)][0] :] if len(kept) < len(encoding.ids) else ""
+        dropped = text[encoding.offsets[len(kept)][0] :].strip() if len(kept) < len(encoding.ids) else ""
         ids = [*kept, self._end]
         padding = positions - len(ids)
         tokens = torch.tensor(ids + [self._padding] * padding, dtype=torch.int64)

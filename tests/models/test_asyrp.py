@@ -247,6 +247,18 @@ def test_an_edit_and_the_plain_prediction_share_the_way_down() -> None:
     torch.testing.assert_close(apart[2:], model(x + 1, t, {}))
 
 
+@torch.no_grad()
+def test_weights_of_half_precision_edit_too() -> None:
+    model = randomised(PixelDenoiser(TINY))
+    direction = randomised(DeltaBlocks(DeltaBlockSpec(channels=16, embedding_width=32, norm_groups=4)), 1)
+    x, t = torch.randn(2, 3, 8, 8), torch.tensor([500, 500])
+    full = BottleneckEdit(model, [direction])(x, t, BottleneckEdit(model, [direction]).strengths([0.7]))
+    view = BottleneckEdit(model.bfloat16(), [direction])
+    half = view(x, t, view.strengths([0.7]))
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full, atol=0.05, rtol=0.05)
+
+
 @pytest.mark.parametrize("numbers", [str, int])
 @torch.no_grad()
 def test_tensors_by_timestep(numbers: Callable[[int], Any], tmp_path: Path) -> None:

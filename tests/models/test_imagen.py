@@ -107,6 +107,17 @@ def test_mistakes_show(mistake: str, parity: Callable[[str], Any], tmp_path: Pat
         case.assert_close("model_output", evaluated(model, case, conditioning)[0])
 
 
+@torch.no_grad()
+def test_half_precision_keeps_the_dtype_of_pictures() -> None:
+    model = ImagenDenoiser(TINY).eval()
+    x, t = torch.randn(2, 3, 8, 8), torch.tensor([5, 900])
+    conditioning = {"text_states": torch.randn(1, 3, 8).expand(2, -1, -1), "low_res": x, "noise_level": t[:1]}
+    full = model(x, t, conditioning)
+    half = model.bfloat16()(x, t, model.prepare(conditioning))
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full, atol=0.05, rtol=0.05)
+
+
 def test_the_largest_first_stage_has_its_published_size() -> None:
     spec = STAGES["stage I"]
     with torch.device("meta"):

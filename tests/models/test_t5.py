@@ -12,6 +12,7 @@ import torch
 from glidewire.errors import GlidewireError
 from glidewire.models.checkpoint import StrictLoadError, identify, load
 from glidewire.models.imagen.checkpoint import FAMILY
+from glidewire.models.imagen.model import load_t5
 from glidewire.models.imagen.t5 import T5Spec
 from glidewire.models.imagen.text import T5Text
 from glidewire.models.imagen.tokenizer import T5Tokenizer
@@ -125,6 +126,27 @@ def test_what_does_not_fit_is_told(tokens: Texts, tmp_path: Path) -> None:
         identify(tmp_path)
 
 
+@torch.no_grad()
+def test_prompts_are_encoded_with_the_tokenizer_beside(tmp_path: Path) -> None:
+    model = reference()
+    model.save_pretrained(tmp_path / "text_encoder")
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "spiece.model").write_bytes(sentence_pieces())
+    encoder = load_t5(tmp_path / "text_encoder")
+    conditioning, dropped = encoder.encode_prompt("Red cube")
+    ids = torch.tensor([[4, 5, 1] + [0] * 74])
+    expected = model(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
+    torch.testing.assert_close(conditioning["text_states"], expected)
+    assert dropped == "" and encoder.encode_prompt("red " * 80)[1].startswith("red red")
+    assert encoder.nbytes() == 4 * sum(value.numel() for value in encoder.network.parameters())
+    write_json(tmp_path / "many.json", more=40)
+    with pytest.raises(GlidewireError, match="does not fit its token embedding; expected at most 40 tokens; got 50"):
+        load_t5(tmp_path / "text_encoder", tmp_path / "many.json")
+    (tmp_path / "tokenizer" / "spiece.model").unlink()
+    with pytest.raises(GlidewireError, match="folder text_encoder holds no tokenizer"):
+        load_t5(tmp_path / "text_encoder")
+
+
 def field(number: int, value: int | float | bytes) -> bytes:
     """One field of a protocol buffer, of a number below 16."""
     if isinstance(value, float):
@@ -141,8 +163,9 @@ def sentence_pieces() -> bytes:
     return b"".join(pieces) + field(2, field(3, 1)) + field(3, field(3, 1))
 
 
-def write_json(path: Path, names: Mapping[str, str] | None = None) -> None:
+def write_json(path: Path, names: Mapping[str, str] | None = None, more: int = 0) -> None:
     pieces = [((names or {}).get(text, text), score) for text, score, _ in PIECES]
+    pieces += [(f"piece {number}", -9.0) for number in range(more)]
     Tokenizer(models.Unigram(pieces, 2, False)).save(str(path))
 
 

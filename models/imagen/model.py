@@ -1,0 +1,96 @@
+"""The T5 encoder as a whole: the network and the tokenizer that belongs to it, from local files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor
+
+from ...errors import GlidewireError
+from ..checkpoint import identify, load_identified
+from .tokenizer import FILES, T5Tokenizer
+
+if TYPE_CHECKING:
+    from .text import T5Text
+
+
+@dataclass(frozen=True)
+class T5TextEncoder:
+    """A T5 encoder with its tokenizer.
+
+    Attributes:
+        network: Frozen, in evaluation mode.
+        tokenizer: The vocabulary that the network was trained with.
+    """
+
+    network: T5Text
+    tokenizer: T5Tokenizer
+
+    def digest(self) -> str:
+        """Content identity of the weights, for cache keys."""
+        return self.network.digest()
+
+    def nbytes(self) -> int:
+        """Bytes that the weights take."""
+        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
+
+    @torch.no_grad()
+    def encode_prompt(self, prompt: str) -> tuple[dict[str, Tensor], str]:
+        """Encode one prompt; the empty one is the unconditional prompt.
+
+        Args:
+            prompt: Any text.
+
+        Returns:
+            `text_states` "1 positions width", of padding too; and the end of the prompt that did not fit, empty
+            if all of it did.
+
+        Source: Saharia et al. 2022, section 2.1; positions as in DeepFloyd IF.
+        """
+        encoded = self.tokenizer.encode(prompt, self.network.spec.positions)
+        device = next(self.network.parameters()).device
+        states = self.network(encoded.tokens[None].to(device), encoded.mask[None].to(device))
+        return {"text_states": states}, encoded.dropped
+
+
+def load_t5(
+    path: str | Path,
+    vocabulary: str | Path | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+) -> T5TextEncoder:
+    """Load a T5 encoder with its tokenizer, strictly.
+
+    Args:
+        path: A file, its folder, or a pipeline's folder.
+        vocabulary: `tokenizer.json`, `spiece.model` or the folder of one; None looks in the encoder's folder, and
+            in `tokenizer` inside of it or beside it.
+        device: Where the weights go.
+        dtype: What floating-point weights become; None keeps each as it is stored.
+
+    Raises:
+        GlidewireError: As `models.checkpoint.load`; or there is no tokenizer, or it has more tokens than the
+            encoder has embeddings.
+    """
+    identity = identify(path, component="text_encoder")
+    words = T5Tokenizer(vocabulary if vocabulary is not None else _folder_of_tokenizer(Path(path)))
+    size = identity.dims["vocabulary"]
+    if words.vocabulary_size > size:
+        raise GlidewireError(
+            f"{identity.header.name}: the tokenizer does not fit its token embedding",
+            expected=f"at most {size} tokens",
+            got=words.vocabulary_size,
+            hint="Give the tokenizer that belongs to this encoder.",
+        )
+    return T5TextEncoder(cast("T5Text", load_identified(identity, device=device, dtype=dtype)), words)
+
+
+def _folder_of_tokenizer(path: Path) -> Path:
+    """Where published folders hold the tokenizer of an encoder: with it, or in a folder of its own."""
+    folder = path if path.is_dir() else path.parent
+    places = (folder, folder / "tokenizer", folder.parent / "tokenizer")
+    return next((place for place in places if any((place / name).is_file() for name in FILES)), folder)
