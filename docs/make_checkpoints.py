@@ -95,6 +95,8 @@ CASES: dict[str, Row] = {
     "halton_order": Row("Halton-MaskGIT", "order", "`diffusion/`"),
     "guidance_formulas": Row("Guidance", "formulas of the papers", "`diffusion/`"),
     "guidance_diffusers": Row("Guidance", "diffusers' guiders", "`diffusion/`"),
+    "prompt_weights": Row("Prompt weights", "ComfyUI's and AUTOMATIC1111's", "`diffusion/`"),
+    "prompt_to_prompt": Row("Prompt-to-prompt", "mappers, edits, local blend", "`diffusion/`"),
     "glide_schedules": Row("Schedules", "GLIDE's schedules and respacing", "`diffusion/`"),
     "analytic_oracle": Row("Oracle", "exact Gaussian mixture", "`diffusion/`"),
 }  # fmt: skip

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
 from glidewire.diffusion.denoiser import Leaf
 from glidewire.diffusion.identity import tensors_digest
+from glidewire.diffusion.token_alignment import Tokenization
 from torch import Tensor, nn
 
 
@@ -86,3 +88,21 @@ class GivenAnswers:
 @pytest.fixture(scope="session")
 def given_answers() -> Callable[..., GivenAnswers]:
     return GivenAnswers
+
+
+@pytest.fixture(scope="session")
+def golden_tokens() -> Callable[[Any], Tokenization]:
+    """The tokenizer that the golden case of prompt-to-prompt describes, over as many positions as its maps."""
+
+    def tokenization(case: Any) -> Tokenization:
+        ids, words = case.config["tokenizer"]["ids"], case.config["tokenizer"]["words"]
+        return Tokenization(
+            lambda text: [
+                ids[piece]
+                for run in re.findall(r"[a-z0-9]+|[^\sa-z0-9]", text.lower())
+                for piece in words.get(run, [run])
+            ],
+            positions=len(case.outputs["replace_00/mapper"]),
+        )
+
+    return tokenization
