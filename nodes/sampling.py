@@ -74,7 +74,7 @@ def start_index(start: Start, schedule: NoiseSchedule) -> int:
 @torch.no_grad()
 def inverted_start(denoiser: Denoiser, schedule: NoiseSchedule, sample: Sample, seed: int, context: Context) -> Start:
     """x_T of DDIM inversion."""
-    _same_space(denoiser, sample.space)
+    require_space(denoiser, sample.space)
     x_0 = sample.tensor.to(context.policy.torch_device)
     x_T = samplers.invert(denoiser, schedule, x_0, on_step=_reporter(context))
     return Start(x_T.cpu(), sample.space, (seed,) * x_T.shape[0], 0)
@@ -83,7 +83,7 @@ def inverted_start(denoiser: Denoiser, schedule: NoiseSchedule, sample: Sample, 
 @torch.no_grad()
 def run(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, solver: Solver, context: Context) -> Sample:
     """Walk the schedule from a start, reporting each step and storing segments in the context's memo."""
-    _same_space(denoiser, start.space)
+    require_space(denoiser, start.space)
     x_0 = samplers.sample(
         denoiser,
         schedule,
@@ -97,7 +97,8 @@ def run(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, solver: Solve
     return Sample(x_0.cpu(), start.space)
 
 
-def _same_space(denoiser: Denoiser, space: str) -> None:
+def require_space(denoiser: Denoiser, space: str) -> None:
+    """Raise a GlidewireError where a sample lives in another space than a denoiser."""
     _, expected = space_of(denoiser)
     if space != expected:
         raise GlidewireError(

@@ -13,7 +13,12 @@ from ..diffusion.guidance import ScaleSchedule
 from ..diffusion.schedules import NoiseSchedule
 from ..graph_runtime import codec
 from ..graph_runtime.sockets import socket_type
+from ..models.first_stage.model import Autoencoder
 from ..models.glide.model import GlideModel
+from ..models.ldm.condition import ClassEmbedder
+from ..models.ldm.model import LatentModel
+from ..models.ldm.text import TextEncoder
+from ..models.noised_clip.model import NoisedClip
 
 Image = NewType("Image", Tensor)
 Mask = NewType("Mask", Tensor)
@@ -79,3 +84,8 @@ socket_type("SCHEDULE", NoiseSchedule, "A noise schedule: the timesteps to visit
 socket_type("SCALE_SCHEDULE", ScaleSchedule, "A guidance scale that changes over the steps of a run.")
 socket_type("DENOISER", Denoiser, "A guidance expression over network evaluations.", handle=True)
 socket_type("GLIDE_MODEL", GlideModel, "A GLIDE network with its tokenizer.", handle=True)
+socket_type("NOISED_CLIP", NoisedClip, "CLIP of noised pictures: both towers, with their tokenizer.", handle=True)
+socket_type("AUTOENCODER", Autoencoder, "A first stage: pictures to latents and back.", handle=True)
+socket_type("LATENT_MODEL", LatentModel, "A network that denoises latents.", handle=True)
+socket_type("TEXT_ENCODER", TextEncoder, "A text encoder with its tokenizer.", handle=True)
+socket_type("CLASS_EMBEDDER", ClassEmbedder, "The classes of a class-conditional model.", handle=True)

@@ -128,6 +128,8 @@ class GlideTextToImage(nn.Module):
             if mask is None or known is None:
                 beside.append(torch.zeros_like(x_t[:, :1]).expand(-1, 4, -1, -1))
             else:
+                _require_size(known, x_t, "picture")
+                _require_size(mask, x_t, "mask")
                 beside += [known * mask, mask]
         if self.spec.takes_low_resolution:
             if "low_res" not in conditioning:
@@ -174,3 +176,13 @@ class GlideTextToImage(nn.Module):
             if name == "unet.conv_out" or (name.startswith("unet.") and name.endswith((".conv2", ".to_out.0"))):
                 module.weight.zero_()  # pyrefly: ignore
         return self
+
+
+def _require_size(beside: Tensor, x_t: Tensor, name: str) -> None:
+    if beside.shape[-2:] != x_t.shape[-2:]:
+        raise GlidewireError(
+            f"GLIDE inpainting: the known {name} has another size than the sample",
+            expected=f"{x_t.shape[-2]} x {x_t.shape[-1]}",
+            got=f"{beside.shape[-2]} x {beside.shape[-1]}",
+            hint="Resize it, or start from noise of its size.",
+        )

@@ -92,6 +92,7 @@ class LatentDenoiser(nn.Module):
         super().__init__()
         self.spec = spec
         self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        self.space = "latents"  # set by a loader: whose latents
         self.unet: Any = build_unet(spec)
         if spec.context_width:
             attend_by_layer(self.unet)
@@ -100,6 +101,11 @@ class LatentDenoiser(nn.Module):
     def prediction(self) -> Literal["eps", "x_0", "v"]:
         """What the output is."""
         return self.spec.prediction
+
+    @property
+    def channels(self) -> int:
+        """Channels of x_t."""
+        return self.spec.out_channels
 
     @property
     def learned_variance(self) -> bool:

@@ -54,6 +54,16 @@ class DenoiserView(ABC):
         return self.denoiser.prediction
 
     @property
+    def channels(self) -> int:
+        """Channels of x_t."""
+        return self.denoiser.channels
+
+    @property
+    def space(self) -> str:
+        """Whose latents are denoised."""
+        return self.denoiser.space
+
+    @property
     def learned_variance(self) -> bool:
         """Whether the output carries variance channels."""
         return self.denoiser.learned_variance
