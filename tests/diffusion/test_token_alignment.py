@@ -15,6 +15,8 @@ from glidewire.diffusion.token_alignment import (
 from glidewire.errors import GlidewireError
 from hypothesis import given
 from hypothesis import strategies as st
+from open_clip.tokenizer import SimpleTokenizer
+from tokenizers import ByteLevelBPETokenizer
 
 # Two letters a token, so that words differ in their number of tokens.
 TOY = Tokenization(
@@ -123,6 +125,20 @@ def _longest_common(source: list[int], target: list[int]) -> int:
 def test_words_are_found_as_written_or_bare(word: str | int, positions: list[int]) -> None:
     assert TOY.word_positions("a cat, on a mat", word) == positions
     assert word_selection(TOY, "a cat, on a mat", [word]).nonzero().flatten().tolist() == positions
+
+
+def test_real_tokenizers_keep_words_apart() -> None:
+    prompt = "a photo of a hedgehog, at dawn"
+    clip = SimpleTokenizer()
+    assert clip.decode(
+        [clip.encode(prompt)[at - 1] for at in Tokenization(clip.encode).word_positions(prompt, "hedgehog")]
+    ).split() == ["hedgehog", ","]
+    # Byte-level tokens hold the blank in front of their word; GLIDE's have no start token.
+    byte_level = ByteLevelBPETokenizer()
+    byte_level.train_from_iterator([prompt], vocab_size=280, show_progress=False)
+    tokens = Tokenization(lambda text: byte_level.encode(text).ids, positions=64, start=0, end=0)
+    ids = [tokens.ids(prompt)[at] for at in tokens.word_positions(prompt, "hedgehog,")]
+    assert byte_level.decode(ids) == " hedgehog,"
 
 
 def test_blanks_in_a_row_are_empty_words() -> None:
