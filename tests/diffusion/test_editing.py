@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -33,8 +34,9 @@ def test_edit_and_boost_timesteps(parity: Callable[[str], Any]) -> None:
         edits = [edit_timestep(t, of_x_0, cosine, config["lpips_edit_th"]) for cosine in config["cosines"]]
         case.assert_close(f"{name}/t_edit", torch.tensor(edits))
         case.assert_close(f"{name}/t_boost", torch.tensor(first_reaching(t, of_x_t, config["lpips_addnoise_th"])))
-        # The recipe gives the threshold of the bare flags in words.
-        case.assert_close(f"{name}/t_boost_default_flags", torch.tensor(first_reaching(t, of_x_0, 0.1)))
+        bare = re.search(r"t_boost_default_flags.*?threshold ([\d.]*\d)", case.recipe)
+        assert bare is not None
+        case.assert_close(f"{name}/t_boost_default_flags", torch.tensor(first_reaching(t, of_x_0, float(bare[1]))))
 
 
 def test_the_runs_of_directions(parity: Callable[[str], Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,13 @@ def test_published_files_load_strictly(parity: Callable[[str], Any]) -> None:
         case.assert_close(output, delta)
 
 
+def told_strengths(recipe: str, output: str) -> list[float]:
+    """The numbers that the recipe's words give for an output: h's, then one a direction."""
+    found = re.search(rf"{output}:[^:]*?\((-?\d[-\d., ]*)\)", recipe)
+    assert found is not None, recipe
+    return [float(number) for number in found[1].split(",")]
+
+
 @torch.no_grad()
 def test_ddpm_and_its_edits(parity: Callable[[str], Any], tmp_path: Path) -> None:
     case = parity("asyrp_unet")
@@ -121,16 +129,15 @@ def test_ddpm_and_its_edits(parity: Callable[[str], Any], tmp_path: Path) -> Non
     case.assert_close("eps", model(x, t, {}))
     case.assert_close("eps_low", model(x, low, {}))
     view = BottleneckEdit(model, directions)
-    # The strengths stand in the recipe's words only.
-    for output, c in (
-        ("eps_edit", (1, 0.8, 0)),
-        ("eps_edit_two", (1, 0.7, -0.4)),
-        ("eps_edit_scaled_h", (0.9, 1.3, 0)),
-    ):
-        case.assert_close(output, view(x, t, view.strengths(c[1:], of_h=c[0])))
+    for output in ("eps_edit", "eps_edit_two", "eps_edit_scaled_h"):
+        of_h, *strengths = told_strengths(case.recipe, output)
+        missing = [0.0] * (view.count - len(strengths))
+        case.assert_close(output, view(x, t, view.strengths([*strengths, *missing], of_h=of_h)))
     case.assert_close("delta_h", view.deltas(encoded.h, encoded.embedding, t)[0])
     timeless = BottleneckEdit(model, [without_time(directions[0])])
-    case.assert_close("eps_edit_ignore_timestep", timeless(x, t, timeless.strengths([0.8])))
+    case.assert_close(
+        "eps_edit_ignore_timestep", timeless(x, t, timeless.strengths(told_strengths(case.recipe, "eps_edit")[1:]))
+    )
     case.assert_close("delta_h_ignore_timestep", timeless.deltas(encoded.h, encoded.embedding, t)[0])
     case.assert_close("eps_edit_low", view(x, low, view.strengths()))
 
