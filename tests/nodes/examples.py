@@ -18,17 +18,44 @@ from glidewire.diffusion.guidance import ScaleSchedule
 from glidewire.diffusion.schedules import NoiseSchedule, squared_cosine
 from glidewire.graph_runtime.context import Context
 from glidewire.graph_runtime.folders import Folders
+from glidewire.models.checkpoint import load, save_published
+from glidewire.models.clip_text import checkpoint as clip_text_checkpoint
+from glidewire.models.clip_text.spec import ClipTextSpec
+from glidewire.models.first_stage import checkpoint as first_stage_checkpoint
+from glidewire.models.first_stage.model import SPACE, Autoencoder, load_autoencoder
+from glidewire.models.first_stage.spec import FirstStageSpec
 from glidewire.models.glide import checkpoint as glide_checkpoint
 from glidewire.models.glide.model import GlideModel
 from glidewire.models.glide.network import GlideTextToImage
 from glidewire.models.glide.spec import GlideSpec
 from glidewire.models.glide.tokenizer import GlideTokenizer
+from glidewire.models.ldm import bert, layout
+from glidewire.models.ldm.condition import ClassEmbedder
+from glidewire.models.ldm.model import LatentModel, load_denoiser
+from glidewire.models.ldm.network import LatentDenoiser
+from glidewire.models.ldm.spec import UnetSpec
+from glidewire.models.ldm.text import TextEncoder, load_clip_text
+from glidewire.models.noised_clip import checkpoint as noised_clip_checkpoint
+from glidewire.models.noised_clip.model import NoisedClip, load_noised_clip
+from glidewire.models.noised_clip.spec import NoisedImageSpec, NoisedTextSpec
 from glidewire.nodes.sockets import PIXELS, Condition, Sample, Start
 from PIL import Image as PillowImage
+from safetensors.torch import save_file
 from torch import Tensor
 
 STEPS = 4
 SIDE = 16
+LATENT_SPACE = "tiny latents"
+"""What the tiny autoencoder and the tiny latent denoisers call their space."""
+
+
+def randomised(network: Any, seed: int = 0) -> Any:
+    """A network with random weights everywhere, its zero-initialised layers too."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
+    return network.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -48,25 +75,122 @@ class Materials:
 
     @cached_property
     def glide(self) -> GlideModel:
-        """A GLIDE base model of a few thousand weights, its zero-initialised layers filled too."""
+        """A GLIDE base model of a few thousand weights."""
+        return self.glide_variant("base")
+
+    def glide_variant(self, variant: Any) -> GlideModel:
+        """One of GLIDE's variants, of a few thousand weights."""
         words = GlideTokenizer.train(["a red cube left of a blue sphere", "a small green cone"], 300)
         spec = GlideSpec(
-            image_size=SIDE, model_channels=16, channel_mult=(1, 2), num_res_blocks=1, num_head_channels=16,
-            attention_resolutions=(8,), text_context=8, text_width=16, text_layers=1, text_heads=2,
-            vocabulary_size=words.vocabulary_size, norm_groups=8,
+            variant=variant, image_size=SIDE, model_channels=16, channel_mult=(1, 2), num_res_blocks=1,
+            num_head_channels=16, attention_resolutions=(8,), text_context=8, text_width=16, text_layers=1,
+            text_heads=2, vocabulary_size=words.vocabulary_size, norm_groups=8,
         )  # fmt: skip
-        network = GlideTextToImage(spec)
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for weight in network.parameters():
-                weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
-        return GlideModel(network.eval().requires_grad_(False), words)
+        return GlideModel(randomised(GlideTextToImage(spec)), words)
 
     @cached_property
     def checkpoint(self) -> str:
         """That model as a file in the models folder."""
         glide_checkpoint.save(self.glide.network, self.folder / "tiny.safetensors", merges=self.glide.tokenizer)
         return "tiny.safetensors"
+
+    def _saved(self, name: str, room: Any, spec: Any, key_map: Any = None, **metadata: str) -> str:
+        """A network with random weights as a file in the models folder; its name."""
+        network = randomised(room.build(spec))
+        save_published(network, (key_map or room.key_map)(spec), self.folder / name, metadata=metadata)
+        return name
+
+    @cached_property
+    def noised_clip_files(self) -> dict[str, str]:
+        """Both towers of a tiny noised CLIP."""
+        image = NoisedImageSpec(SIDE, patch_size=8, width=8, layers=1, heads=1, mlp_width=16, embedding_width=6)
+        text = NoisedTextSpec(8, vocabulary_size=49408, width=8, layers=1, heads=1, mlp_width=16, embedding_width=6)
+        return {
+            "image_encoder": self._saved("clip_image.safetensors", noised_clip_checkpoint, image),
+            "text_encoder": self._saved("clip_text.safetensors", noised_clip_checkpoint, text),
+        }
+
+    @cached_property
+    def noised_clip(self) -> NoisedClip:
+        """A tiny noised CLIP."""
+        return load_noised_clip(*(self.folder / name for name in self.noised_clip_files.values()))
+
+    @cached_property
+    def autoencoder_file(self) -> str:
+        """A tiny KL autoencoder that halves the sides."""
+        spec = FirstStageSpec(channels=32, channel_mult=(1, 1), num_res_blocks=1, latent_scale=1.0)
+        return self._saved("tiny_kl.safetensors", first_stage_checkpoint, spec, **{SPACE: LATENT_SPACE})
+
+    @cached_property
+    def autoencoder(self) -> Autoencoder:
+        """That autoencoder."""
+        return load_autoencoder(self.folder / self.autoencoder_file)
+
+    def latent_file(self, in_channels: int = 4, context_width: int = 8) -> str:
+        """A tiny latent denoiser; 9 input channels are for inpainting."""
+        spec = UnetSpec(
+            in_channels=in_channels, model_channels=32, channel_mult=(1, 1), num_res_blocks=1, attention_levels=(1,),
+            context_width=context_width,
+        )  # fmt: skip
+        name = f"tiny_latent_{in_channels}_{context_width}.safetensors"
+        network = randomised(LatentDenoiser(spec))
+        save_published(network, layout.key_map(spec), self.folder / name, metadata={SPACE: LATENT_SPACE})
+        return name
+
+    def latent_model(self, in_channels: int = 4, context_width: int = 8) -> LatentModel:
+        """That denoiser."""
+        return load_denoiser(self.folder / self.latent_file(in_channels, context_width))
+
+    @cached_property
+    def clip_text_file(self) -> str:
+        """A tiny CLIP text encoder, with CLIP's vocabulary."""
+        spec = ClipTextSpec(positions=8, width=8, layers=1, heads=1, mlp_width=16)
+        return self._saved("tiny_clip_text.safetensors", clip_text_checkpoint, spec)
+
+    @cached_property
+    def text_encoder(self) -> TextEncoder:
+        """That encoder."""
+        return load_clip_text(self.folder / self.clip_text_file)
+
+    @cached_property
+    def bert_files(self) -> dict[str, str]:
+        """A tiny BERT of latent diffusion, and its vocabulary."""
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "red", "cube"]
+        (self.folder / "vocab.txt").write_text("\n".join(words))
+        spec = bert.BertSpec(len(words), positions=8, width=8, layers=1, attention_width=8)
+        save_published(randomised(bert.Bert(spec)), bert.key_map(spec), self.folder / "tiny_bert.st", metadata={})
+        return {"checkpoint": "tiny_bert.st", "vocabulary": "vocab.txt"}
+
+    @cached_property
+    def class_file(self) -> str:
+        """A class embedding of 4 classes and none, inside of a checkpoint."""
+        weight = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+        save_file({"cond_stage_model.embedding.weight": weight}, self.folder / "tiny_classes.safetensors")
+        return "tiny_classes.safetensors"
+
+    @cached_property
+    def classes(self) -> ClassEmbedder:
+        """That embedding."""
+        loaded: Any = load(self.folder / self.class_file, component="class_embedder")
+        return loaded
+
+    def mask(self, height: int = SIDE, width: int = SIDE) -> Tensor:
+        """A mask "1 height width" whose right half is repainted."""
+        return (torch.arange(width) >= width // 2).float().expand(1, height, width).contiguous()
+
+    def latents(self) -> Sample:
+        """Latents of a picture of the usual side."""
+        noise = torch.randn(1, 4, SIDE // 2, SIDE // 2, generator=torch.Generator().manual_seed(4))
+        return Sample(noise, LATENT_SPACE)
+
+    def latent_text(self) -> Condition:
+        """A prompt encoded for latent denoisers."""
+        return Condition(self.text_encoder.encode_prompt("a red cube")[0])
+
+    def upsampler(self) -> Denoiser:
+        """The tiny upsampler with a small picture."""
+        low_res = self.pixels(1, 8).clamp(-1, 1)
+        return Leaf(self.glide_variant("upsample").network, {**self.text().tensors, "low_res": low_res})
 
     @cached_property
     def picture_file(self) -> str:
@@ -129,6 +253,56 @@ EXAMPLES: dict[str, Example] = {
     "glide_text_encoder": lambda m: {"model": m.glide, "prompt": "a small green cone"},
     "glide_empty_text": lambda m: {"model": m.glide},
     "glide_denoiser": lambda m: {"model": m.glide, "text": m.text()},
+    # glide_editing
+    "glide_inpainting_denoiser": lambda m: {
+        "model": m.glide_variant("inpaint"),
+        "text": m.text(),
+        "image": m.picture(1),
+        "mask": m.mask(),
+    },
+    "known_region": lambda m: {"denoiser": m.denoiser(), "sample": m.sample(), "mask": m.mask()},
+    "glide_upsampler_denoiser": lambda m: {
+        "model": m.glide_variant("upsample-inpaint"),
+        "text": m.text(),
+        "sample": Sample(m.pixels(1, 8)),
+        "image": m.picture(1),
+        "mask": m.mask(),
+    },
+    "glide_upsample": lambda m: {
+        "denoiser": m.upsampler(),
+        "schedule": m.schedule,
+        "width": 16,
+        "height": 24,
+        "spacing": "2",
+    },
+    # noised_clip
+    "load_noised_clip": lambda m: m.noised_clip_files,
+    "noised_clip_text_encoder": lambda m: {"model": m.noised_clip, "prompt": "a red cube"},
+    "noised_clip_guidance": lambda m: {
+        "denoiser": m.denoiser(""),
+        "model": m.noised_clip,
+        "text": Condition({"noised_clip_text": torch.ones(1, 6)}),
+    },
+    # autoencoders
+    "load_autoencoder": lambda m: {"checkpoint": m.autoencoder_file},
+    "encode_latents": lambda m: {"autoencoder": m.autoencoder, "image": m.picture()},
+    "decode_latents": lambda m: {"autoencoder": m.autoencoder, "sample": m.latents()},
+    # latent_conditions
+    "load_clip_text_encoder": lambda m: {"checkpoint": m.clip_text_file},
+    "load_bert_text_encoder": lambda m: m.bert_files,
+    "encode_prompt": lambda m: {"encoder": m.text_encoder, "prompt": "a red cube"},
+    "load_class_embedder": lambda m: {"checkpoint": m.class_file},
+    "class_condition": lambda m: {"embedder": m.classes, "label": 2},
+    # latent_diffusion
+    "load_latent_denoiser": lambda m: {"checkpoint": m.latent_file()},
+    "latent_denoiser": lambda m: {"model": m.latent_model(), "condition": m.latent_text()},
+    "latent_inpainting_denoiser": lambda m: {
+        "model": m.latent_model(9),
+        "autoencoder": m.autoencoder,
+        "image": m.picture(1),
+        "mask": m.mask(),
+        "condition": m.latent_text(),
+    },
     # guidance
     "classifier_free_guidance": _pair,
     "cfg_plus_plus_guidance": _pair,
