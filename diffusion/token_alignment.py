@@ -86,8 +86,8 @@ class Tokenization:
 
 def _places(words: list[str], wanted: list[str]) -> list[int]:
     """Numbers of the words that a phrase covers, as written or, if it is nowhere, by its bare words."""
-    for form in (str, lambda word: word.casefold().strip(".,;:!?\"'()[]")):
-        sought, among = [form(word) for word in wanted], [form(word) for word in words]
+    bare = [[word.casefold().strip(".,;:!?\"'()[]") for word in each] for each in (wanted, words)]
+    for sought, among in ((wanted, words), bare):
         starts = [at for at in range(len(words) - len(wanted) + 1) if among[at : at + len(wanted)] == sought]
         if starts and any(sought):
             return sorted({start + offset for start in starts for offset in range(len(wanted))})
