@@ -49,6 +49,7 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     excluded = ", ".join(sorted(f"{colour} {shape}" for colour, shape in HELD_OUT_OBJECTS))
     sampling = found["sampling"]
+    solver = f"DDIM (eta {sampling['eta']:g})" if sampling["solver"] == "ddim" else sampling["solver"]
     return "\n".join(
         [
             f"# {weights.stem}\n",
@@ -67,7 +68,7 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
             f"Never in training: {excluded}; and an eighth of all (colour, shape, relation, colour, shape).",
             "\n## Figures\n",
             f"{found['prompts']} held-out prompts, {found['images']} pictures each, {sampling['spacing']} steps of "
-            f"{sampling['solver']} sampling; share of pictures in which the judge (`training/judge.py`) finds what "
+            f"{solver} sampling; share of pictures in which the judge (`training/judge.py`) finds what "
             "the prompt states right, in %.\n",
             *_table(rows),
             "",

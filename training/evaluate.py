@@ -34,9 +34,6 @@ KINDS = ("unseen object", "unseen arrangement", "unseen object in a pair")
 ATTRIBUTES = ("objects", "shape", "colour", "size", "relation", "ground")
 
 
-_SOLVERS = {"ancestral": solvers.ancestral, "ddim": solvers.ddim}
-
-
 @dataclass(frozen=True)
 class Sampling:
     """How pictures are drawn.
@@ -44,19 +41,26 @@ class Sampling:
     Attributes:
         spacing: Kept steps of the schedule, as `schedules.respace` reads them.
         solver: "ancestral" or "ddim".
+        eta: Share of fresh noise in each DDIM step (Song et al. 2021, eq. 16); 1 is ancestral sampling with the
+            posterior's variance instead of the learned one.
         batch: Pictures at a time.
 
     Raises:
         GlidewireError: when there is no such solver.
     """
 
-    spacing: str = "50"
-    solver: str = "ancestral"
+    spacing: str = "30"
+    solver: str = "ddim"
+    eta: float = 1.0
     batch: int = 50
 
     def __post_init__(self) -> None:
-        if self.solver not in _SOLVERS:
-            raise GlidewireError("solver", expected=" or ".join(_SOLVERS), got=self.solver)
+        if self.solver not in ("ancestral", "ddim"):
+            raise GlidewireError("solver", expected="ancestral or ddim", got=self.solver)
+
+    def built(self) -> solvers.Solver:
+        """The solver itself."""
+        return solvers.ancestral() if self.solver == "ancestral" else solvers.ddim(self.eta)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def draw(
     """
     device = next(network.parameters()).device
     schedule = schedules.respace(schedules.SCHEDULES[network.spec.schedule](), sampling.spacing)
-    solver = _SOLVERS[sampling.solver]()
+    solver = sampling.built()
     side, context = side or network.spec.image_size, network.spec.text_context
     empty = network.encode_text(*(part.to(device) for part in tokenizer.encode_batch([""], context)))
     pictures = []
@@ -198,14 +202,15 @@ def main(
     weights: Annotated[Path, typer.Argument(help="A GLIDE checkpoint trained on the scene world.")],
     prompts: Annotated[int, typer.Option(min=1, help="Number of held-out prompts.")] = 200,
     images: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 4,
-    scales: Annotated[str, typer.Option(help="Guidance scales; 1 is unguided.")] = "1,2,3,4,6",
+    scales: Annotated[str, typer.Option(help="Guidance scales; 1 is unguided.")] = "1,2,3,4,5",
     spacing: Annotated[str, typer.Option(help="Kept steps of the schedule.")] = Sampling.spacing,
     solver: Annotated[str, typer.Option(help="ancestral or ddim.")] = Sampling.solver,
+    eta: Annotated[float, typer.Option(help="Share of fresh noise in each DDIM step.")] = Sampling.eta,
     out: Annotated[Path | None, typer.Option(help="Folder for the figures as JSON and contact sheets.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Judge a model's pictures of held-out prompts."""
-    chosen, sampling = _scales(scales), Sampling(spacing, solver)
+    chosen, sampling = _scales(scales), Sampling(spacing, solver, eta)
     model: GlideModel = load_model(weights, device=device_named(device))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

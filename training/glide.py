@@ -111,7 +111,7 @@ class Run:
     def draw_sheet(self) -> None:
         """Draw twelve held-out prompts, two pictures each, under the averaged weights, as `sheet-STEP.png`."""
         texts = [prompt.text for prompt in held_out_prompts(12) for _ in range(2)]
-        sampling, side = evaluate.Sampling("20", "ddim", batch=24), self.recipe.stage(self.progress)[0]
+        sampling, side = evaluate.Sampling("20", batch=24), self.recipe.stage(self.progress)[0]
         self.ema.eval()
         pictures = evaluate.draw(self.ema, self.tokenizer, texts, range(24), 3.0, sampling, side=side)
         save_sheet(self.folder / f"sheet-{self.step:06d}.png", pictures, columns=8, enlarge=128 // side)

@@ -12,7 +12,7 @@ from glidewire.training.recipe import MINI, caption_tokenizer
 from glidewire.training.scenes import Caption, caption, held_out_prompts, parse, render, sample_scene
 
 TOKENIZER = caption_tokenizer()
-SAMPLING = Sampling("3", "ddim", batch=2)
+SAMPLING = Sampling("3", batch=2)
 
 
 @pytest.fixture(scope="module")
