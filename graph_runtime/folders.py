@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ..errors import GlidewireError
 
+_LONGEST_SHOWN = 80
+
 
 @dataclass(frozen=True)
 class Folders:
@@ -92,21 +94,52 @@ class Folders:
         """The path of a new file inside the output folder; its parent exists afterwards.
 
         Raises:
-            GlidewireError: the name leads outside the output folder.
+            GlidewireError: the name leads outside the output folder, or its folder cannot be made.
         """
         root = self.output.resolve()
-        target = (root / name.replace("\0", "")).resolve()
-        if "\0" in name or not target.is_relative_to(root) or target == root:
+        try:
+            target = (root / name.replace("\0", "")).resolve()
+            if "\0" in name or not target.is_relative_to(root) or target == root:
+                raise GlidewireError(
+                    f"{name!r} leads outside the output folder", expected=f"a name inside {root}", got=name
+                )
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError) as problem:  # no room, no right to write, a name too long, links in a circle
             raise GlidewireError(
-                f"{name!r} leads outside the output folder", expected=f"a name inside {root}", got=name
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
+                f"{name[:80]} cannot be written into the output folder {root}",
+                expected="a folder that may be written to",
+                got=getattr(problem, "strerror", None) or str(problem)[:200],
+                hint="Give another output folder.",
+            ) from problem
         return target
+
+
+def user_path(name: str | Path, what: str) -> Path:
+    """A path as the user wrote it, with `~` resolved; there may be nothing yet.
+
+    Args:
+        name: The path.
+        what: What to call it in errors.
+
+    Raises:
+        GlidewireError: the system cannot look it up: too long, the home of nobody, a folder that is closed to us.
+    """
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as problem:
+        shown = str(name) if len(str(name)) <= _LONGEST_SHOWN else f"{str(name)[:_LONGEST_SHOWN]}…"
+        raise GlidewireError(
+            f"{what} {shown} cannot be looked up",
+            expected="a path",
+            got=getattr(problem, "strerror", None) or str(problem),
+        ) from None
+    return path
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
     """ "Did you mean ...?" with up to three of the known names closest to `name`, or None."""
     from difflib import get_close_matches
 
-    matches = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    matches = get_close_matches(name, list(dict.fromkeys(known)), n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(matches)}?" if matches else None

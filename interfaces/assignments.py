@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,10 +176,11 @@ def assign(graph: Graph, registry: Registry, changes: Mapping[str, Any]) -> tupl
         place = find_place(graph, registry, name)
         if isinstance(value, Path) or (isinstance(value, str) and isinstance(place.input.widget, File)):
             value = str(value)
-            path = Path(value).expanduser()
-            if path.is_file():
-                value = str(path.resolve())
-                files.add(path.resolve())
+            with suppress(OSError, RuntimeError, ValueError):  # no path at all: the check says so
+                path = Path(value).expanduser()
+                if path.is_file():
+                    value = str(path.resolve())
+                    files.add(path.resolve())
         elif isinstance(value, str):
             value = parse_value(value, place)
         graph = graph.with_inputs(place.call.id, **{place.input.id: value})

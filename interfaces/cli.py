@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from ..errors import GlidewireError
 from . import cli_options as options
 from .cli_inspect import cache_commands, model_commands, nodes
 from .cli_options import EXIT_CODES, stdout
@@ -161,4 +163,11 @@ app.command(epilog=EXIT_CODES)(nodes)
 
 def main() -> None:
     """The entry point `glidewire`."""
-    app(prog_name="glidewire")
+    try:
+        app(prog_name="glidewire")
+    except Exception as problem:
+        if "--debug" in sys.argv:
+            raise
+        text = f"glidewire made a mistake of its own ({type(problem).__name__}: {str(problem)[:200]})"
+        options.tell(GlidewireError(text, hint="Please report it, with what --debug shows."))
+        raise SystemExit(options.UNFORESEEN) from None

@@ -17,6 +17,7 @@ from .cli_options import EXIT_CODES, stderr, stdout
 cache_commands = typer.Typer(help="The disk cache: what it holds, whether it is sound, and making it smaller.")
 model_commands = typer.Typer(help="Checkpoints: which there are, and what one of them is.")
 
+_SIZES = ("bytes", "budget")
 _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -39,7 +40,9 @@ def nodes(
     found = registry.get(name)
     if found is None:
         names = [text for declaration in registry for text in (declaration.name, declaration.id)]
-        raise GlidewireError(f"there is no node {name}", hint=near(name, names) or "`glidewire nodes` lists them all.")
+        holding = [declaration.name for declaration in registry if name.casefold() in declaration.name.casefold()]
+        meant = f"Did you mean {' or '.join(holding[:3])}?" if holding else near(name, names)
+        raise GlidewireError(f"there is no node {name}", hint=meant or "`glidewire nodes` lists them all.")
     if as_json:
         print(json.dumps(node_json(found), default=str))
     else:
@@ -120,7 +123,7 @@ def _report(facts: dict[str, Any], *, as_json: bool) -> None:
         print(json.dumps(facts, default=str))
         return
     for name, value in facts.items():
-        text = bytes_text(value) if "bytes" in name and isinstance(value, (int, float)) else value
+        text = bytes_text(value) if name in _SIZES and isinstance(value, (int, float)) else value
         stdout.print(f"{name.replace('_', ' ')}: {text}", highlight=False, markup=False)
 
 

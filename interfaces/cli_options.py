@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from ..graph_runtime.graph import Graph
     from .session import Loaded, Session
 
-OK, NODE_FAILED, USAGE, PROBLEMS, UNREADABLE, CANCELLED = 0, 1, 2, 3, 4, 130
+OK, NODE_FAILED, USAGE, PROBLEMS, UNREADABLE, UNFORESEEN, CANCELLED = 0, 1, 2, 3, 4, 70, 130
 
 EXIT_CODES = """Exit codes: 0 done; 1 a node failed; 2 the command line is wrong; 3 the workflow has problems;
-4 a file cannot be read; 130 cancelled."""
+4 a file cannot be read; 70 a mistake of glidewire's own; 130 cancelled."""
 
 _PIPE_WIDTH = 160
 """Tables are this wide where no terminal says otherwise: fewer rows are torn apart in a log or a pipe."""
@@ -32,7 +33,7 @@ _PIPE_WIDTH = 160
 
 def _console(*, stderr: bool = False) -> Console:
     piped = not (sys.stderr if stderr else sys.stdout).isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, width=_PIPE_WIDTH if piped else None, soft_wrap=not stderr)
+    return Console(stderr=stderr, width=_PIPE_WIDTH if piped else None, soft_wrap=not stderr, emoji=False)
 
 
 stdout, stderr = _console(), _console(stderr=True)
@@ -65,7 +66,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except (ExitWith, GlidewireError) as problem:
             if ctx.meta.get("debug"):
-                raise
+                stderr.print(traceback.format_exc(), markup=False, highlight=False, soft_wrap=True)
             error = problem.error if isinstance(problem, ExitWith) else problem
             tell(error, as_json=ctx.meta.get("json", False))
             raise typer.Exit(_code(problem)) from None

@@ -59,7 +59,7 @@ def run(
         cache=cache,
         no_cache=no_cache,
     )
-    results = Results(output)
+    results = Results(session.folders.output)
     with reporter_for(stderr, as_json=as_json, previews=previews) as reporter, cancel_on_interrupt() as cancel:
 
         def on_event(event: Any) -> None:

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from ..errors import GlidewireError
 from ..graph_runtime import events
 from ..graph_runtime.events import Event, NodeEvent
 from .half_blocks import half_blocks
@@ -39,6 +40,8 @@ class Reporter:
 
     def __init__(self, previews: Path | None = None) -> None:
         self._previews = previews
+        if previews is not None:
+            _make(previews)
         self.wants_previews = self.wants_previews or previews is not None
 
     def __enter__(self) -> Self:
@@ -59,9 +62,13 @@ class Reporter:
 
     def _write_preview(self, event: events.Progress, picture: Image) -> None:
         assert self._previews is not None
-        self._previews.mkdir(parents=True, exist_ok=True)
         node = re.sub(r"[^\w-]", "_", event.node)
-        picture.convert("RGB").save(self._previews / f"{node}_{event.done:05d}.png")
+        try:
+            picture.convert("RGB").save(self._previews / f"{node}_{event.done:05d}.png")
+        except OSError as problem:  # a run is worth more than its previews
+            message = f"no more previews are written ({problem.strerror or problem})"
+            self._previews = None
+            self(events.Warned(run=event.run, node=event.node, title=event.title, message=message))
 
 
 class JsonReporter(Reporter):
@@ -194,6 +201,17 @@ class LiveReporter(PlainReporter):
 
     def _show(self, picture: Text | None) -> None:
         self._live.update(Group(picture, self._bars) if picture else self._bars)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise GlidewireError(
+            f"cannot make the folder of previews {str(folder)[:80]}",
+            expected="a folder, or a path that is free",
+            got=problem.strerror or str(problem),
+        ) from None
 
 
 def reporter_for(console: Console, *, as_json: bool, previews: Path | None) -> Reporter:

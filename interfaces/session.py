@@ -19,7 +19,7 @@ from ..graph_runtime.declaration import RECORDER
 from ..graph_runtime.events import Event
 from ..graph_runtime.execute import RunResult
 from ..graph_runtime.execute import run as run_graph
-from ..graph_runtime.folders import Folders, near
+from ..graph_runtime.folders import Folders, near, user_path
 from ..graph_runtime.formats import examine, to_api, to_saved
 from ..graph_runtime.graph import Graph
 from ..graph_runtime.plan import Plan
@@ -50,7 +50,7 @@ def locate_workflow(name: str | Path) -> Path:
     Raises:
         GlidewireError: there is neither such a file nor such a workflow.
     """
-    path = Path(name).expanduser()
+    path = user_path(name, "the workflow")
     if path.exists():
         return path
     shipped = shipped_workflows()

@@ -11,10 +11,11 @@ import torch
 
 from ..errors import GlidewireError
 from ..graph_runtime.cache import Store
-from ..graph_runtime.folders import Folders
+from ..graph_runtime.folders import Folders, user_path
 
 PACKAGE = __name__.rpartition(".interfaces.")[0]
 ROOT = Path(__file__).resolve().parent.parent
+_MOST_THREADS = 1024
 
 
 def find_folders(
@@ -30,7 +31,7 @@ def find_folders(
     """
     named = [entry for entry in os.environ.get("GLIDEWIRE_MODELS", "").split(os.pathsep) if entry]
     beside = [] if workflow is None or workflow.is_relative_to(ROOT) else [workflow.resolve().parent]
-    destination = Path(output).expanduser()
+    destination = user_path(output, "the output folder")
     if destination.exists() and not destination.is_dir():
         raise GlidewireError("the output folder is a file", expected="a folder, or a path that is free", got=output)
     return Folders(
@@ -41,7 +42,7 @@ def find_folders(
 
 
 def _folders(what: str, names: Iterable[str | Path]) -> list[Path]:
-    found = [Path(name).expanduser().resolve() for name in names]
+    found = [user_path(name, f"the {what} folder").resolve() for name in names]
     for path in found:
         if not path.is_dir():
             raise GlidewireError(f"the {what} folder does not exist", expected="an existing folder", got=path)
@@ -79,15 +80,15 @@ def use_threads(count: int | None) -> None:
     """Let torch use `count` processor threads; None leaves it as it is."""
     if count is None:
         return
-    if count < 1:
-        raise GlidewireError("the number of threads is impossible", expected="at least 1", got=count)
+    if not 1 <= count <= _MOST_THREADS:
+        raise GlidewireError("the number of threads is impossible", expected=f"1 to {_MOST_THREADS}", got=count)
     torch.set_num_threads(count)
 
 
 def cache_folder(named: str | Path | None = None) -> Path:
     """The folder of the disk cache: the one named, else $GLIDEWIRE_CACHE, else the user's cache folder."""
     chosen = named or os.environ.get("GLIDEWIRE_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("glidewire")
+    return user_path(chosen, "the cache folder") if chosen else platformdirs.user_cache_path("glidewire")
 
 
 def open_store(named: str | Path | None = None) -> Store:

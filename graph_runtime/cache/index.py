@@ -64,9 +64,21 @@ class Index:
                 for statement in _TABLES.split(";\n"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        self._refuse_other_columns()
         if not read_only:
             with self.writing():  # finds out now whether the file can be written
                 self._connection.execute("INSERT OR IGNORE INTO facts VALUES ('age', 0)")
+
+    def _refuse_other_columns(self) -> None:
+        """Tables that something else made under the same version are as good as damaged."""
+        wanted = sqlite3.connect(":memory:")
+        wanted.executescript(_TABLES)
+        for table in ("actions", "files", "runs", "facts"):
+            question = f"SELECT name FROM pragma_table_info('{table}')"  # noqa: S608
+            if self.all(question) != wanted.execute(question).fetchall():
+                self._connection.close()
+                raise sqlite3.DatabaseError(f"its table {table} has other columns")
+        wanted.close()
 
     def one(self, statement: str, *values: Any) -> tuple[Any, ...] | None:
         """The first row of a query, or None."""

@@ -57,6 +57,7 @@ class Store:
         self.folder, self.budget, self.read_only = folder / f"v{SCHEMA}", budget, read_only
         self._objects = Objects(self.folder / "objects", durable)
         self._warnings: deque[str] = deque()
+        self._warned: set[str] = set()
         self._refuses = False
         self._pending: dict[str, Row] = {}
         self._touched: dict[str, int] = {}
@@ -365,5 +366,6 @@ class Store:
             )
 
     def _warn(self, message: str) -> None:
-        if message not in self._warnings:
+        if message not in self._warned:
+            self._warned.add(message)
             self._warnings.append(message)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from glidewire.errors import GlidewireError
-from glidewire.graph_runtime.folders import Folders, near
+from glidewire.graph_runtime.folders import Folders, near, user_path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -109,7 +109,7 @@ def test_near_names():
 
 
 def test_names_that_no_file_system_takes_are_refused_in_words(folders, house):
-    with pytest.raises(GlidewireError, match="a{80} cannot be looked up in the input folders; expected a file name"):
+    with pytest.raises(GlidewireError, match=r"a{80} cannot be looked up in the input folders; expected a file name"):
         folders.find("input", "a" * 5000)
     (house / "first" / "loop").symlink_to(house / "first" / "loop")
     with pytest.raises(GlidewireError, match="loop"):
@@ -122,3 +122,23 @@ def test_a_file_named_by_the_user_is_found_without_any_folder(tmp_path):
     assert Folders(files=frozenset({named})).find("input", str(named)) == named
     with pytest.raises(GlidewireError, match="no folder at all"):
         Folders().find("input", str(named))
+
+
+def test_a_destination_that_cannot_be_made_is_explained(folders, house):
+    (house / "out").mkdir()
+    (house / "out" / "taken").write_text("")
+    for name in ("taken/picture.png", f"{'x' * 300}/picture.png"):
+        with pytest.raises(GlidewireError, match=r"cannot be written into the output folder .* Give another"):
+            folders.destination(name)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "~a_user_that_nobody_is/picture.png"])
+def test_a_path_that_cannot_be_is_explained(name):
+    with pytest.raises(GlidewireError) as raised:
+        user_path(name, "the picture")
+    assert str(raised.value).startswith(f"the picture {name[:80]}")
+    assert len(str(raised.value)) < 200 and "cannot be looked up; expected a path; got " in str(raised.value)
+
+
+def test_each_near_name_is_said_once():
+    assert near("Nope", ["Noise", "Noise", "Note"]) == "Did you mean Note or Noise?"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from glidewire.graph_runtime.graph import Wire
+from glidewire.interfaces import cli as main_module
 from glidewire.interfaces import session
 from glidewire.interfaces.api import Workflow
 from glidewire.interfaces.cli import app
@@ -180,17 +181,53 @@ def test_a_file_that_cannot_be_read_ends_with_4(cli, tmp_path, name, content, te
         (["--set", "sed=1"], "error: the workflow has no input sed; expected 1.count (Noise), 1.seed (Noise), "),
         (["--device", "tpu"], "error: this machine has no such device; expected auto, cpu"),
         (["--dtype", "int8"], "error: no such number type; expected float32, bfloat16 or float16; got int8"),
-        (["--threads", "0"], "error: the number of threads is impossible; expected at least 1; got 0"),
+        (["--threads", "0"], "error: the number of threads is impossible; expected 1 to 1024; got 0"),
+        (["--threads", "9" * 30], "error: the number of threads is impossible; expected 1 to 1024; got 999"),
         (["--models", "none"], "error: the models folder does not exist; expected an existing folder; got "),
         (["--input", "none"], "error: the input folder does not exist; expected an existing folder; got "),
         (["--output", "chain.json"], "error: the output folder is a file; expected a folder, or a path that is free"),
         (["--cache", "chain.json"], "error: "),
+        (["--cache", "x" * 5000], "error: the cache folder xxx"),
+        (["--input", "x" * 5000], "error: the input folder xxx"),
+        (["--output", "x" * 5000], "error: the output folder xxx"),
+        (["--previews", "chain.json"], "error: cannot make the folder of previews chain.json; expected a folder, or "),
         (["--unknown"], "No such option: --unknown"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2(cli, saved, arguments, text):
     done = cli("run", saved, *arguments)
     assert done.exit_code == 2 and text in done.stderr and done.stdout == ""
+
+
+def test_a_name_that_no_file_can_have_is_told_without_a_traceback(cli, tiny, registry, tmp_path):
+    for name in ("x" * 5000, "~a_user_that_nobody_is/w.json"):
+        done = cli("run", name)
+        assert done.exit_code == 4 and "Traceback" not in done.output
+        assert (
+            f"error: the workflow {name[:80]}" in done.stderr and " cannot be looked up; expected a path" in done.stderr
+        )
+    with Workflow(registry=registry) as flow:
+        tiny.tiny_keep(tiny.tiny_noise(), name=tiny.tiny_read("w.txt"))
+    done = cli("run", flow.save(tmp_path / "reads.json"), "--set", f"file={'x' * 5000}")
+    assert done.exit_code == 3 and "input file: " in done.stderr and "Traceback" not in done.output
+
+
+def test_messages_show_what_the_user_wrote_letter_by_letter(cli, saved):
+    assert "got ':smile: [bold]x'" in cli("run", saved, "--set", "seed=:smile: [bold]x").stderr
+
+
+def test_a_mistake_of_our_own_is_told_as_one_and_shown_with_debug(monkeypatch, capfd):
+    monkeypatch.setattr(main_module, "app", lambda **_: {}["missing"])
+    monkeypatch.setattr(sys, "argv", ["glidewire", "nodes"])
+    with pytest.raises(SystemExit) as ended:
+        main_module.main()
+    assert ended.value.code == 70
+    assert "glidewire made a mistake of its own (KeyError: 'missing'). Please report it" in " ".join(
+        capfd.readouterr().err.split()
+    )
+    monkeypatch.setattr(sys, "argv", ["glidewire", "nodes", "--debug"])
+    with pytest.raises(KeyError):
+        main_module.main()
 
 
 def test_a_file_named_with_set_is_allowed_and_only_that(cli, registry, tiny, tmp_path, monkeypatch):
@@ -241,6 +278,7 @@ def test_nodes_are_listed_and_shown_in_full(cli, registry):
     assert json.loads(cli("nodes", "GlidewireTinyNoise", "--json").stdout)["inputs"][0]["id"] == "count"
     missing = cli("nodes", "tiny_nois")
     assert missing.exit_code == 2 and "there is no node tiny_nois. Did you mean tiny_noise" in missing.stderr
+    assert "Did you mean tiny_scale?" in cli("nodes", "Scale").stderr
 
 
 def test_convert_writes_each_form_and_all_mean_the_same(cli, saved, registry, tmp_path):
@@ -262,6 +300,7 @@ def test_the_cache_is_counted_verified_pruned_and_cleared(cli, saved, tmp_path):
     told = json.loads(cli("cache", "stats", "--json").stdout)
     assert told["folder"].startswith(str(tmp_path / "cache"))
     assert json.loads(cli("cache", "verify", "--json").stdout)["damaged"] == 0
+    assert "budget: 20.0 GiB" in cli("cache", "stats").stdout
     assert cli("cache", "prune", "--budget", "1K").exit_code == 0
     assert cli("cache", "clear", "--yes").exit_code == 0
     assert json.loads(cli("cache", "stats", "--json").stdout)["entries"] == 0

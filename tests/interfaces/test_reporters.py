@@ -37,6 +37,16 @@ def a_run() -> list[events.Event]:
     ]
 
 
+def test_previews_that_can_no_longer_be_written_are_given_up_and_the_run_goes_on(tmp_path):
+    shown, folder = console(terminal=False), tmp_path / "previews"
+    with PlainReporter(shown, previews=folder) as reporter:
+        folder.rmdir()
+        for event in a_run():
+            reporter(event)
+    told = [line for line in shown.file.getvalue().splitlines() if "no more previews" in line]
+    assert told == ["   1  Sampler: warning: no more previews are written (No such file or directory)"]
+
+
 def test_off_a_terminal_there_is_a_line_for_each_thing_and_ten_at_most_for_steps():
     out = console(terminal=False)
     with reporter_for(out, as_json=False, previews=None) as reporter:

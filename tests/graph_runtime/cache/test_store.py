@@ -203,6 +203,20 @@ def test_random_damage_to_the_index_never_yields_a_wrong_result(opened: Callable
     again.prune(0)
 
 
+def test_tables_that_another_hand_made_are_put_aside(opened: Callable[..., Store]) -> None:
+    store = opened()
+    store.write("key", (tensor(0),), 1.0)
+    store.close()
+    with sqlite3.connect(store.folder / "index.sqlite") as index:
+        index.execute("ALTER TABLE actions DROP COLUMN seal")
+    index.close()
+    again = opened()
+    assert again.take_warnings() == [
+        "the cache's index was damaged (its table actions has other columns); it was made again from 1 stored results"
+    ]
+    assert same(again.read("key").value, (tensor(0),))
+
+
 def test_verify_sorts_the_good_from_the_damaged_and_takes_back_what_kills_left(opened: Callable[..., Store]) -> None:
     store = opened()
     for index in range(4):
