@@ -71,7 +71,19 @@ def test_words_tile_the_text(prompt: str) -> None:
     assert positions == list(range(1, 1 + len(TOY.ids(prompt))))
 
 
-@given(words=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=12), follow=st.booleans())
+@given(words=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=30), follow=st.booleans())
+def test_prompts_that_do_not_fit_have_mappers_too(words: list[tuple[str, str]], follow: bool) -> None:
+    source, target = (" ".join(each) for each in zip(*words, strict=True))
+    mapper = replacement(TOY, source, target, follow_words=follow)
+    assert mapper.shape == (24, 24)
+    assert ((mapper >= 0) & (mapper <= 1)).all()
+    found = refinement(TOY, source, target)
+    assert found.positions.shape == found.taken.shape == (24,)
+    assert (found.positions < 24).all()
+
+
+# Seven words always fit, so that no word is cut in one prompt and whole in the other.
+@given(words=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=7), follow=st.booleans())
 def test_a_replacement_gives_each_new_word_its_old_one(words: list[tuple[str, str]], follow: bool) -> None:
     source, target = (" ".join(each) for each in zip(*words, strict=True))
     mapper = replacement(TOY, source, target, follow_words=follow)
