@@ -46,6 +46,19 @@ from .latent_conditions import (
 )
 from .latent_diffusion import latent_denoiser, latent_inpainting_denoiser, load_latent_denoiser
 from .noised_clip import load_noised_clip, noised_clip_guidance, noised_clip_text_encoder
+from .paella import (
+    decode_tokens,
+    encode_tokens,
+    load_paella,
+    load_token_autoencoder,
+    paella_denoiser,
+    paella_linear_sampler,
+    paella_sampler,
+    token_edit_start,
+    token_inpainting_start,
+    token_noise_start,
+    token_outpainting_start,
+)
 from .samplers import ancestral_sampler, ddim_inversion, ddim_sampler, noise_start, noised_start
 from .schedules import noise_schedule, respace
 from .values import integer, number, pick, seed, seed_list, show_text, switch, text, text_list
@@ -64,9 +77,11 @@ __all__ = [
     "ddim_inversion",
     "ddim_sampler",
     "decode_latents",
+    "decode_tokens",
     "dynamic_threshold",
     "encode_latents",
     "encode_prompt",
+    "encode_tokens",
     "frequency_decoupled_guidance",
     "glide_denoiser",
     "glide_empty_text",
@@ -89,6 +104,8 @@ __all__ = [
     "load_image",
     "load_latent_denoiser",
     "load_noised_clip",
+    "load_paella",
+    "load_token_autoencoder",
     "magnitude_aware_guidance",
     "negative_prompt_guidance",
     "noise_level_interval",
@@ -98,6 +115,9 @@ __all__ = [
     "noised_clip_text_encoder",
     "noised_start",
     "number",
+    "paella_denoiser",
+    "paella_linear_sampler",
+    "paella_sampler",
     "perpendicular_negative_guidance",
     "pick",
     "rescale_guidance",
@@ -114,5 +134,9 @@ __all__ = [
     "tangential_guidance",
     "text",
     "text_list",
+    "token_edit_start",
+    "token_inpainting_start",
+    "token_noise_start",
+    "token_outpainting_start",
     "zero_star_guidance",
 ]

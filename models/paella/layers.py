@@ -84,12 +84,18 @@ class PaellaNetwork(nn.Module):
     def __init__(self, spec: object) -> None:
         super().__init__()
         self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        self.space = ""  # set by a loader: whose tokens these are
         self._spec = spec
 
     @property
     def prediction(self) -> Literal["eps", "logits"]:
         """What the output is."""
         return "logits"
+
+    @property
+    def channels(self) -> int:
+        """Scores of a position: one for each code; 0 where there are no codes."""
+        return getattr(self._spec, "codes", 0)
 
     @property
     def dtype(self) -> torch.dtype:

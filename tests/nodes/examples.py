@@ -38,11 +38,17 @@ from glidewire.models.ldm.text import TextEncoder, load_clip_text
 from glidewire.models.noised_clip import checkpoint as noised_clip_checkpoint
 from glidewire.models.noised_clip.model import NoisedClip, load_noised_clip
 from glidewire.models.noised_clip.spec import NoisedImageSpec, NoisedTextSpec
+from glidewire.models.paella import checkpoint as paella_checkpoint
+from glidewire.models.paella.model import PaellaModel
+from glidewire.models.paella.spec import PaellaV1Spec, VqganSpec
+from glidewire.models.paella.token_autoencoder import TokenAutoencoder
 from glidewire.nodes.sockets import PIXELS, Condition, Sample, Start
+from glidewire.nodes.token_sockets import Embedding, Tokens, TokenStart
 from PIL import Image as PillowImage
 from safetensors.torch import save_file
 from torch import Tensor
 
+CODEBOOK, CLIP = "tiny codebook", "tiny CLIP"
 STEPS = 4
 SIDE = 16
 LATENT_SPACE = "tiny latents"
@@ -55,6 +61,15 @@ def randomised(network: Any, seed: int = 0) -> Any:
     with torch.no_grad():
         for weight in network.parameters():
             weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
+    return network.eval().requires_grad_(False)
+
+
+def _random(network: Any, scale: float = 0.3) -> Any:
+    """The network, frozen, with all of its weights random."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator) * scale)
     return network.eval().requires_grad_(False)
 
 
@@ -126,20 +141,21 @@ class Materials:
         """That autoencoder."""
         return load_autoencoder(self.folder / self.autoencoder_file)
 
-    def latent_file(self, in_channels: int = 4, context_width: int = 8) -> str:
-        """A tiny latent denoiser; 9 input channels are for inpainting."""
+    def latent_file(self, in_channels: int = 4, context_width: int = 8, out_channels: int = 4) -> str:
+        """A tiny latent denoiser; one of 9 input channels, or of 7 and 3, is for inpainting."""
         spec = UnetSpec(
-            in_channels=in_channels, model_channels=32, channel_mult=(1, 1), num_res_blocks=1, attention_levels=(1,),
-            context_width=context_width,
+            in_channels=in_channels, out_channels=out_channels, model_channels=32, channel_mult=(1, 1),
+            num_res_blocks=1, attention_levels=(1,), context_width=context_width,
+            num_heads=8 if context_width else 0, num_head_channels=0 if context_width else 32,
         )  # fmt: skip
-        name = f"tiny_latent_{in_channels}_{context_width}.safetensors"
+        name = f"tiny_latent_{in_channels}_{context_width}_{out_channels}.safetensors"
         network = randomised(LatentDenoiser(spec))
         save_published(network, layout.key_map(spec), self.folder / name, metadata={SPACE: LATENT_SPACE})
         return name
 
-    def latent_model(self, in_channels: int = 4, context_width: int = 8) -> LatentModel:
+    def latent_model(self, in_channels: int = 4, context_width: int = 8, out_channels: int = 4) -> LatentModel:
         """That denoiser."""
-        return load_denoiser(self.folder / self.latent_file(in_channels, context_width))
+        return load_denoiser(self.folder / self.latent_file(in_channels, context_width, out_channels))
 
     @cached_property
     def clip_text_file(self) -> str:
@@ -193,6 +209,37 @@ class Materials:
         return Leaf(self.glide_variant("upsample").network, {**self.text().tensors, "low_res": low_res})
 
     @cached_property
+    def paella(self) -> PaellaModel:
+        """A token predictor of 32 codes under vectors of 8."""
+        network = paella_checkpoint.build(PaellaV1Spec(32, 16, 8, 64, (1, 2), (2, 1)))
+        network.space = CODEBOOK
+        return PaellaModel(_random(network), CLIP)
+
+    @cached_property
+    def token_autoencoder(self) -> TokenAutoencoder:
+        """A first stage of 32 codes, 4 pixels a token."""
+        return TokenAutoencoder(_random(paella_checkpoint.build(VqganSpec(2, 1, 16, 4, 32, 0.5))), CODEBOOK)
+
+    def paella_file(self, network: Any) -> str:
+        """One of these as a file in the models folder."""
+        name = f"{type(network).__name__}.safetensors"
+        save_published(network, paella_checkpoint.key_map(network.spec), self.folder / name, metadata={})
+        return name
+
+    def tokens(self, batch: int = 1, codebook: str = "") -> Tokens:
+        """Tokens "batch 4 4"."""
+        drawn = torch.randint(32, (batch, 4, 4), generator=torch.Generator().manual_seed(4))
+        return Tokens(drawn, codebook or CODEBOOK)
+
+    def embedding(self, batch: int = 1, seed: int = 5) -> Embedding:
+        """Vectors "batch 8" of a CLIP."""
+        return Embedding(torch.randn(batch, 8, generator=torch.Generator().manual_seed(seed)), CLIP)
+
+    def token_denoiser(self, seed: int = 5) -> Leaf:
+        """The tiny predictor under a vector."""
+        return Leaf(self.paella.network, {"clip": self.embedding(seed=seed).tensor})
+
+    @cached_property
     def picture_file(self) -> str:
         """A small picture with transparency, as a file in the input folder."""
         levels = (self.picture(1, 5, 7)[0] * 255).to(torch.uint8).numpy()
@@ -241,6 +288,15 @@ def just(**inputs: Any) -> Example:
 
 def _walk(materials: Materials, batch: int = 2) -> dict[str, Any]:
     return {"denoiser": materials.denoiser(), "schedule": materials.schedule, "start": materials.start(batch)}
+
+
+def _token_walk(materials: Materials) -> dict[str, Any]:
+    start = TokenStart(materials.tokens(2).tensor, CODEBOOK, seeds=(3, 3))
+    return {"denoiser": materials.token_denoiser(), "start": start, "steps": 3}
+
+
+def _token_edit(materials: Materials) -> dict[str, Any]:
+    return {"denoiser": materials.token_denoiser(), "tokens": materials.tokens(2), "seed": 7}
 
 
 def _pair(materials: Materials) -> dict[str, Any]:
@@ -340,6 +396,25 @@ EXAMPLES: dict[str, Example] = {
     "batch_images": lambda m: {"images": [m.picture(1), m.picture(2)]},
     "image_to_sample": lambda m: {"image": m.picture()},
     "sample_to_image": lambda m: {"sample": m.sample()},
+    # paella
+    "load_paella": lambda m: {
+        "checkpoint": m.paella_file(m.paella.network),
+        "codebook": CODEBOOK,
+        "clip": CLIP,
+    },
+    "load_token_autoencoder": lambda m: {"checkpoint": m.paella_file(m.token_autoencoder.network)},
+    "encode_tokens": lambda m: {"autoencoder": m.token_autoencoder, "image": m.picture()},
+    "decode_tokens": lambda m: {"autoencoder": m.token_autoencoder, "tokens": m.tokens()},
+    "paella_denoiser": lambda m: {"model": m.paella, "text": m.embedding()},
+    "token_noise_start": lambda m: {"denoiser": m.token_denoiser(), "columns": 4, "rows": 8, "batch": 2},
+    "token_inpainting_start": lambda m: {
+        **_token_edit(m),
+        "mask": torch.eye(4).repeat_interleave(4, 1).repeat_interleave(4, 0)[None],
+    },
+    "token_outpainting_start": lambda m: {**_token_edit(m), "right": 2, "above": 4},
+    "token_edit_start": _token_edit,
+    "paella_sampler": _token_walk,
+    "paella_linear_sampler": _token_walk,
     # sampling
     "noise_start": lambda m: {"denoiser": m.denoiser(), "width": 8, "height": 16, "batch": 2, "seed": 7},
     "noised_start": lambda m: {"sample": m.sample(2), "schedule": m.schedule, "seed": 7},
