@@ -11,12 +11,17 @@ from ..errors import GlidewireError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, new: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the same folder; when the block ends well it takes the place of `path`.
 
     Whatever happens inside, a file that stood under `path` stays whole, and no temporary file is left.
 
+    Args:
+        path: The file.
+        new: Take no other file's place.
+
     Raises:
+        FileExistsError: with `new`, there is such a file, perhaps since a moment ago.
         GlidewireError: the folder does not exist, or the file cannot be written.
     """
     if not path.name:
@@ -24,8 +29,12 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         yield temporary
+        if new:
+            path.open("xb").close()
         temporary.replace(path)
     except OSError as problem:
+        if new and isinstance(problem, FileExistsError):
+            raise
         raise GlidewireError(
             f"{path} cannot be written",
             expected="a file name in an existing folder that may be written to",

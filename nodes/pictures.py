@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,20 @@ def save_batch(image: Tensor, prefix: str, context: Context) -> list[dict[str, A
     number = _next_number(first.parent, prefix.rpartition("/")[2])
     root = context.folders.output.resolve()
     saved = []
-    for offset, one in enumerate(to_pillow(image)):
-        path = context.folders.destination(f"{prefix}_{number + offset:05d}.png")
-        picture.embed(one, path, context.provenance)
+    for one in to_pillow(image):
+        path, number = _write_next(one, prefix, number, context)
         subfolder = path.parent.relative_to(root).as_posix()
         saved.append({"filename": path.name, "subfolder": "" if subfolder == "." else subfolder, "type": "output"})
     return saved
+
+
+def _write_next(one: Image.Image, prefix: str, number: int, context: Context) -> tuple[Path, int]:
+    """Write a picture under the first number that no other process takes before; returns the number after it."""
+    while True:
+        path, number = context.folders.destination(f"{prefix}_{number:05d}.png"), number + 1
+        with suppress(FileExistsError):
+            picture.embed(one, path, context.provenance, new=True)
+            return path, number
 
 
 def _next_number(folder: Path, name: str) -> int:

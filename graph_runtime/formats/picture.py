@@ -56,7 +56,7 @@ def read_texts(data: bytes, name: str = "the picture") -> dict[str, str]:
         ) from None
 
 
-def embed(image: Image.Image, path: Path, texts: Mapping[str, str], *, strip: bool = False) -> None:
+def embed(image: Image.Image, path: Path, texts: Mapping[str, str], *, strip: bool = False, new: bool = False) -> None:
     """Write a picture with texts inside; it appears whole or not at all.
 
     Args:
@@ -64,8 +64,10 @@ def embed(image: Image.Image, path: Path, texts: Mapping[str, str], *, strip: bo
         path: Ends in .png or .webp (written without loss).
         texts: Key -> text: "workflow", "prompt" and any others.
         strip: Write no text at all.
+        new: Take no other file's place.
 
     Raises:
+        FileExistsError: with `new`, there is such a file.
         GlidewireError: another ending, pixels that the format does not have, or the file cannot be written.
     """
     bare = image.copy()
@@ -82,7 +84,7 @@ def embed(image: Image.Image, path: Path, texts: Mapping[str, str], *, strip: bo
         options = {"format": "WEBP", "lossless": True, "exif": _exif(kept)}
     else:
         raise GlidewireError("a picture cannot be written in this format", expected=".png or .webp", got=str(path))
-    with replacing(path) as temporary:
+    with replacing(path, new=new) as temporary:
         try:
             bare.save(temporary, **options)
         except OSError as problem:

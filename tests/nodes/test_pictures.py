@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,14 @@ def test_pixel_space_is_there_and_back() -> None:
     assert torch.allclose(images.sample_to_image(sample), image, atol=1e-6)
     with pytest.raises(GlidewireError, match="the sample is no picture yet; expected pixels; got kl-f8"):
         images.sample_to_image(Sample(sample.tensor, "kl-f8"))
+
+
+def test_two_who_save_at_once_lose_no_picture(context: Context) -> None:
+    batches = [torch.full((8, 2, 2, 3), level) for level in (0.0, 1.0)]
+    with ThreadPoolExecutor(2) as pool:
+        saved = list(pool.map(lambda batch: pictures.save_batch(batch, "both", context), batches))
+    names = [entry["filename"] for entries in saved for entry in entries]
+    assert sorted(names) == sorted({path.name for path in context.folders.output.iterdir()}) and len(names) == 16
+    for level, entries in zip((0, 255), saved, strict=True):
+        for entry in entries:
+            assert Pillow.open(context.folders.output / entry["filename"]).getpixel((0, 0)) == (level,) * 3
