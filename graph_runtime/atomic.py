@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import GlidewireError
@@ -41,4 +41,5 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Path]:
             got=problem.strerror or str(problem),
         ) from problem
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or never could be
+            temporary.unlink()

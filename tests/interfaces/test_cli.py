@@ -291,8 +291,9 @@ def test_convert_writes_each_form_and_all_mean_the_same(cli, saved, registry, tm
         assert made.calls["1"] == graph.calls["1"]
     assert cli("convert", saved, "c.py", "--to", "python").exit_code == 0
     assert 'with Workflow("chain") as flow:' in (tmp_path / "c.py").read_text()
-    nowhere = cli("convert", saved, "no/folder.json")
-    assert nowhere.exit_code == 2 and "cannot be written" in nowhere.stderr
+    for name in ("no/folder.json", "a.json/in_a_file.json", "x" * 300):
+        nowhere = cli("convert", saved, name)
+        assert nowhere.exit_code == 2 and "cannot be written" in nowhere.stderr and "Traceback" not in nowhere.output
 
 
 def test_the_cache_is_counted_verified_pruned_and_cleared(cli, saved, tmp_path):
