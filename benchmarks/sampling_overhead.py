@@ -47,9 +47,8 @@ def main() -> None:
 
     model = load_model(given.model)
     context = Context(folders=Folders(models=(given.model.parent,)))
-    conditional, unconditional = (
-        glide_denoiser(model, Condition(model.encode_prompt(prompt)[0])) for prompt in ("a red cube", "")
-    )
+    conditions = [model.encode_prompt(prompt)[0] for prompt in ("a red cube", "")]
+    conditional, unconditional = (glide_denoiser(model, Condition(tensors)) for tensors in conditions)
     guided = classifier_free_guidance(conditional, unconditional, 3.0)
     schedule = respace(SCHEDULES[model.spec.schedule](), str(given.steps))
     side = model.spec.image_size
@@ -57,10 +56,8 @@ def main() -> None:
 
     rows = 2 * given.batch
     text = {
-        name: torch.cat([row.expand(given.batch, *row.shape[1:]) for row in (one, other)])
-        for (name, one), other in zip(
-            conditional.conditioning.items(), unconditional.conditioning.values(), strict=True
-        )
+        name: torch.cat([row.expand(given.batch, *row.shape[1:]) for row in (one[name] for one in conditions)])
+        for name in conditions[0]
     }
     prepared = model.network.prepare(text)
     x_t = start.tensor.repeat(2, 1, 1, 1)
