@@ -14,9 +14,12 @@ from glidewire.graph_runtime.problems import Problem
 from glidewire.graph_runtime.registry import collect
 from glidewire.models.checkpoint import save_published
 from glidewire.models.first_stage import checkpoint as first_stage
+from glidewire.models.first_stage.spec import PUBLISHED as FIRST_STAGES
 from glidewire.models.first_stage.spec import FirstStageSpec
 from glidewire.models.ldm import layout
+from glidewire.models.ldm.model import SPACES
 from glidewire.models.ldm.network import LatentDenoiser
+from glidewire.models.ldm.spec import PUBLISHED as UNETS
 from glidewire.models.ldm.spec import UnetSpec
 from glidewire.nodes import autoencoders, latent_conditions, latent_diffusion, samplers
 from glidewire.nodes.guidance import classifier_free_guidance
@@ -122,6 +125,11 @@ def test_a_whole_checkpoint_tells_one_space_for_both_of_its_models(materials: An
     assert model.network.space == autoencoder.space != ""
     named, _ = latent_diffusion.load_latent_denoiser("whole.safetensors", "mine", context=materials.context)
     assert named.network.space == "mine"
+
+
+@pytest.mark.parametrize("variant", SPACES)
+def test_published_denoisers_have_the_channels_of_their_first_stage(variant: str) -> None:
+    assert UNETS[variant].out_channels == FIRST_STAGES[SPACES[variant]].code_channels
 
 
 def test_a_denoiser_whose_space_nothing_tells_is_refused(materials: Any) -> None:
