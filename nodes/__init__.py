@@ -1,6 +1,8 @@
 """What a user wires: one file per component family, each node a declaration and a few lines."""
 
 from .autoencoders import decode_latents, encode_latents, load_autoencoder
+from .clip import clip_image_embedding, clip_text_embedding, load_clip
+from .embeddings import interpolate_embeddings, rerank_embeddings, text_difference
 from .glide import glide_denoiser, glide_empty_text, glide_text_encoder, load_glide
 from .glide_editing import glide_inpainting_denoiser, glide_upsample, glide_upsampler_denoiser, known_region
 from .guidance import (
@@ -61,6 +63,13 @@ from .paella import (
 )
 from .samplers import ancestral_sampler, ddim_inversion, ddim_sampler, noise_start, noised_start
 from .schedules import noise_schedule, respace
+from .unclip import (
+    load_unclip_decoder,
+    load_unclip_prior,
+    unclip_decoder_denoiser,
+    unclip_prior_denoiser,
+    unclip_prior_sampler,
+)
 from .values import integer, number, pick, seed, seed_list, show_text, switch, text, text_list
 
 __all__ = [
@@ -72,6 +81,8 @@ __all__ = [
     "cfg_plus_plus_guidance",
     "class_condition",
     "classifier_free_guidance",
+    "clip_image_embedding",
+    "clip_text_embedding",
     "composable_guidance",
     "concatenate_images",
     "ddim_inversion",
@@ -93,12 +104,14 @@ __all__ = [
     "image_grid",
     "image_to_sample",
     "integer",
+    "interpolate_embeddings",
     "known_region",
     "latent_denoiser",
     "latent_inpainting_denoiser",
     "load_autoencoder",
     "load_bert_text_encoder",
     "load_class_embedder",
+    "load_clip",
     "load_clip_text_encoder",
     "load_glide",
     "load_image",
@@ -106,6 +119,8 @@ __all__ = [
     "load_noised_clip",
     "load_paella",
     "load_token_autoencoder",
+    "load_unclip_decoder",
+    "load_unclip_prior",
     "magnitude_aware_guidance",
     "negative_prompt_guidance",
     "noise_level_interval",
@@ -120,6 +135,7 @@ __all__ = [
     "paella_sampler",
     "perpendicular_negative_guidance",
     "pick",
+    "rerank_embeddings",
     "rescale_guidance",
     "resize_image",
     "respace",
@@ -133,10 +149,14 @@ __all__ = [
     "switch",
     "tangential_guidance",
     "text",
+    "text_difference",
     "text_list",
     "token_edit_start",
     "token_inpainting_start",
     "token_noise_start",
     "token_outpainting_start",
+    "unclip_decoder_denoiser",
+    "unclip_prior_denoiser",
+    "unclip_prior_sampler",
     "zero_star_guidance",
 ]

@@ -51,8 +51,8 @@ def load_paella(
         checkpoint: A published file, or one in its layout.
         codebook: Which first stage's tokens it predicts, where neither the file nor its published form tells:
             the same text as the first stage's. The published ones are ruDALL-E f8 (v1) and f4 (v3).
-        clip: Which CLIP's vectors it takes. The published v1 takes ViT-g-14's of texts (the fine-tuned file
-            ViT-H-14's of pictures, which its tensors do not tell), v3 ViT-H-14's.
+        clip: Which CLIP's vectors it takes. The published v1 takes ViT-g/14's of texts (the fine-tuned file
+            ViT-H/14's of pictures, which its tensors do not tell), v3 ViT-H/14's.
 
     Returns: The predictor of "codes" under vectors of "width".
 

@@ -11,6 +11,7 @@ import torch
 
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
+from ..clip.model import CLIP
 from ..registry import Identity
 
 if TYPE_CHECKING:
@@ -19,14 +20,12 @@ if TYPE_CHECKING:
 
 CODEBOOK = "glidewire.codebook"
 """Where a file says which codebook its tokens are of; first stages and predictors alike."""
-CLIP = "glidewire.clip"
-"""Where a file says which CLIP's vectors it takes."""
 
 # Codebook and CLIP of the published predictors (Rampas et al. 2022 and 2023, and the released checkpoints).
 PUBLISHED: Mapping[str, tuple[str, str]] = {
-    "v1": ("ruDALL-E f8", "ViT-g-14"),
-    "1B, of CLIP image vectors": ("ruDALL-E f8", "ViT-H-14"),
-    "v3": ("f4", "ViT-H-14"),
+    "v1": ("ruDALL-E f8", "ViT-g/14"),
+    "1B, of CLIP image vectors": ("ruDALL-E f8", "ViT-H/14"),
+    "v3": ("f4", "ViT-H/14"),
 }
 
 

@@ -34,6 +34,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.spec = spec
         self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        self.space = "pixels"  # set by a loader: what x_t is
         self.condition: Any = CONDITIONS[spec.system](spec)
         self.unet = text_image_unet(
             in_channels=spec.in_channels,
@@ -45,6 +46,11 @@ class Decoder(nn.Module):
             norm_groups=spec.norm_groups,
             text_width=spec.context_width,
         )
+
+    @property
+    def channels(self) -> int:
+        """Channels of x_t."""
+        return self.spec.channels
 
     def encode(
         self,

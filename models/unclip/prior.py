@@ -58,8 +58,14 @@ class Prior(nn.Module):
         super().__init__()
         self.spec = spec
         self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        self.space = ""  # set by a loader: which CLIP's embeddings these are
         self.transformer = _transformer(spec)
         self.statistics = EmbeddingStatistics(StatisticsSpec(spec.embedding_width)) if spec.carries_statistics else None
+
+    @property
+    def channels(self) -> int:
+        """Width of x_t."""
+        return self.spec.embedding_width
 
     def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The conditioning itself, if it fits; raises GlidewireError if not."""

@@ -19,6 +19,10 @@ from glidewire.diffusion.schedules import NoiseSchedule, squared_cosine
 from glidewire.graph_runtime.context import Context
 from glidewire.graph_runtime.folders import Folders
 from glidewire.models.checkpoint import load, save_published
+from glidewire.models.clip import checkpoint as clip_checkpoint
+from glidewire.models.clip.model import ClipModel
+from glidewire.models.clip.spec import ClipImageSpec, ClipSpec
+from glidewire.models.clip.tokenizer import ClipTokenizer
 from glidewire.models.clip_text import checkpoint as clip_text_checkpoint
 from glidewire.models.clip_text.spec import ClipTextSpec
 from glidewire.models.first_stage import checkpoint as first_stage_checkpoint
@@ -42,6 +46,10 @@ from glidewire.models.paella import checkpoint as paella_checkpoint
 from glidewire.models.paella.model import PaellaModel
 from glidewire.models.paella.spec import PaellaV1Spec, VqganSpec
 from glidewire.models.paella.token_autoencoder import TokenAutoencoder
+from glidewire.models.unclip import checkpoint as unclip_checkpoint
+from glidewire.models.unclip.model import DecoderModel, PriorModel
+from glidewire.models.unclip.spec import DecoderSpec, PriorSpec
+from glidewire.nodes.clip_sockets import ClipText
 from glidewire.nodes.sockets import PIXELS, Condition, Sample, Start
 from glidewire.nodes.token_sockets import Embedding, Tokens, TokenStart
 from PIL import Image as PillowImage
@@ -240,6 +248,56 @@ class Materials:
         return Leaf(self.paella.network, {"clip": self.embedding(seed=seed).tensor})
 
     @cached_property
+    def clip(self) -> ClipModel:
+        """Both towers of a tiny CLIP with embeddings of 8."""
+        text = ClipTextSpec(
+            positions=8, width=12, layers=1, heads=1, mlp_width=24, projection=8, quick_gelu=False, padding=0
+        )
+        spec = ClipSpec(ClipImageSpec(8, 4, 12, 1, 1, 24, False, 8), text)
+        return ClipModel(_random(clip_checkpoint.build(spec)), ClipTokenizer(), CLIP)
+
+    @cached_property
+    def clip_file(self) -> str:
+        """That CLIP as a file in the models folder."""
+        network = self.clip.network
+        save_published(network, clip_checkpoint.key_map(network.spec), self.folder / "clip.safetensors", metadata={})
+        return "clip.safetensors"
+
+    @cached_property
+    def unclip_prior(self) -> PriorModel:
+        """A diffusion prior over the tiny CLIP."""
+        spec = PriorSpec(32, 1, 32, text_context=8, text_width=12, embedding_width=8, carries_statistics=True)
+        network = _random(unclip_checkpoint.build(spec))
+        network.space = CLIP
+        return PriorModel(network)
+
+    @cached_property
+    def unclip_decoder(self) -> DecoderModel:
+        """A decoder of Karlo's form over the tiny CLIP."""
+        spec = DecoderSpec(
+            model_channels=32, channel_mult=(1, 2), num_res_blocks=1, attention_levels=(1,),
+            context_width=6, image_tokens=2, embedding_width=8, text_width=12, pooled_width=8,
+        )  # fmt: skip
+        return DecoderModel(_random(unclip_checkpoint.build(spec), 0.1), CLIP)
+
+    def unclip_file(self, network: Any, layout: str = "diffusers") -> str:
+        """One of these as a file in the models folder."""
+        name = f"{type(network).__name__}-{layout}.safetensors"
+        names = unclip_checkpoint.key_map(network.spec, layout)
+        save_published(network, names, self.folder / name, metadata={})
+        return name
+
+    def clip_text(self, prompt: str = "a red cube") -> ClipText:
+        """A text as the tiny CLIP encodes it."""
+        found, _ = self.clip.encode_prompt(prompt)
+        return ClipText(found["text_states"], found["text_embedding"], found["text_mask"], CLIP)
+
+    def prior_denoiser(self, prompt: str = "a red cube") -> Leaf:
+        """The tiny prior under a text."""
+        text = self.clip.encode_prompt(prompt)[0]
+        return Leaf(self.unclip_prior.network, text)
+
+    @cached_property
     def picture_file(self) -> str:
         """A small picture with transparency, as a file in the input folder."""
         levels = (self.picture(1, 5, 7)[0] * 255).to(torch.uint8).numpy()
@@ -415,6 +473,23 @@ EXAMPLES: dict[str, Example] = {
     "token_edit_start": _token_edit,
     "paella_sampler": _token_walk,
     "paella_linear_sampler": _token_walk,
+    # clip and unclip
+    "load_clip": lambda m: {"checkpoint": m.clip_file, "name": CLIP, "activation": "gelu"},
+    "clip_text_embedding": lambda m: {"model": m.clip, "prompt": "a red cube"},
+    "clip_image_embedding": lambda m: {"model": m.clip, "image": m.picture(2, 9, 12)},
+    "interpolate_embeddings": lambda m: {"first": m.embedding(2), "second": m.embedding(1, 6)},
+    "text_difference": lambda m: {"image": m.embedding(2), "source": m.embedding(1, 6), "target": m.embedding(1, 7)},
+    "rerank_embeddings": lambda m: {"candidates": m.embedding(4), "text": m.embedding(1, 6)},
+    "load_unclip_prior": lambda m: {"checkpoint": m.unclip_file(m.unclip_prior.network), "clip": CLIP},
+    "unclip_prior_denoiser": lambda m: {"model": m.unclip_prior, "text": m.clip_text()},
+    "unclip_prior_sampler": lambda m: {
+        "model": m.unclip_prior,
+        "denoiser": m.prior_denoiser(),
+        "schedule": m.schedule,
+        "candidates": 2,
+    },
+    "load_unclip_decoder": lambda m: {"checkpoint": m.unclip_file(m.unclip_decoder.network, "published"), "clip": CLIP},
+    "unclip_decoder_denoiser": lambda m: {"model": m.unclip_decoder, "image": m.embedding(2), "text": m.clip_text()},
     # sampling
     "noise_start": lambda m: {"denoiser": m.denoiser(), "width": 8, "height": 16, "batch": 2, "seed": 7},
     "noised_start": lambda m: {"sample": m.sample(2), "schedule": m.schedule, "seed": 7},
