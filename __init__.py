@@ -32,6 +32,8 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(f".{_DOORS[name]}", __name__), name)
     elif name == "nodes":
         return importlib.import_module(".nodes", __name__)
+    elif name == "__all__":  # from glidewire import *
+        return sorted(["GlidewireError", "Workflow", "check", "nodes", "plan", "run", *__getattr__("nodes").__all__])
     elif name.startswith(("_", "pytest_", "setup", "teardown")):
         # Test runners and hosts probe for names like these; answering must not import the nodes.
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -229,6 +229,12 @@ def load(source: str | Path | Mapping[str, Any] | Graph, registry: Registry) -> 
     """
     if isinstance(source, Graph):
         return Loaded(source)
+    if not isinstance(source, str | Path | Mapping):
+        raise GlidewireError(
+            "this is no workflow",
+            expected="a path, a shipped workflow's name, a document or a graph",
+            got=repr(source)[:80],
+        )
     path = None if isinstance(source, Mapping) else locate_workflow(source)
     reading = examine(path or source, registry, which="prompt")
     return Loaded(reading.graph, path, tuple(reading.problems))

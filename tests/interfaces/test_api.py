@@ -218,7 +218,7 @@ def test_options_are_checked(flow, tmp_path):
     for options, message in [
         ({"device": "tpu"}, "this machine has no such device; expected auto, cpu"),
         ({"dtype": "float8"}, "no such number type; expected float32, bfloat16 or float16; got float8"),
-        ({"threads": 0}, "the number of threads is impossible; expected at least 1; got 0"),
+        ({"threads": 0}, "the number of threads is impossible; expected 1 to 1024; got 0"),
         ({"models": [tmp_path / "none"]}, "the models folder does not exist; expected an existing folder; got "),
         (
             {"modles": []},
@@ -300,3 +300,16 @@ def test_the_package_offers_its_doors_and_nodes_by_name():
         assert getattr(glidewire.nodes, declaration.name).declaration is declaration
     with pytest.raises(AttributeError):
         glidewire.no_such_node
+
+
+def test_a_star_import_gives_the_doors_and_every_node():
+    found: dict[str, object] = {}
+    exec("from glidewire import *", found)
+    assert found["Workflow"] is Workflow
+    assert {"run", "check", "plan", "GlidewireError", "nodes", "load_glide", "save_image"} <= set(found)
+    assert not {"importlib", "TYPE_CHECKING", "Any"} & set(found)
+
+
+def test_what_can_be_no_workflow_is_refused_in_words():
+    with pytest.raises(GlidewireError, match=r"this is no workflow; expected a path, .* got 3"):
+        Workflow.load(3)
