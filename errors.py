@@ -13,9 +13,7 @@ class GlidewireError(Exception):
         hint: What to do next.
     """
 
-    def __init__(
-        self, message: str, *, expected: object = None, got: object = None, hint: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, expected: object = None, got: object = None, hint: str | None = None) -> None:
         self.message, self.expected, self.got, self.hint = message, expected, got, hint
         super().__init__(message)
 

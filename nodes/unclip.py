@@ -46,7 +46,7 @@ def _prior_dims(checkpoint: Path, clip: str = "", **_: object) -> Mapping[str, i
 @node(category="unclip", title="Load unCLIP prior", static_dims=_prior_dims)
 def load_unclip_prior(
     checkpoint: Checkpoint,
-    statistics: Annotated[str, Text()] = "",
+    statistics: Checkpoint | None = None,
     clip: Annotated[str, Text()] = "",
     context: Context = INJECTED,
 ) -> LoadedPrior:
