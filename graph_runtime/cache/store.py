@@ -154,6 +154,7 @@ class Store:
         if touched and not self.read_only and not self._refuses:
             self._attempt(lambda: self._entries.touch(touched))
         self._refuses = False
+        self._warned.clear()
 
     def file_digest(self, identity: str) -> str | None:
         """The remembered digest of a file in exactly this state."""
