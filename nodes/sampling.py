@@ -92,7 +92,7 @@ def run(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, solver: Solve
         SeededNoise(start.seeds, start.first_item),
         start_index=start_index(start, schedule),
         on_step=_reporter(context),
-        trajectory=_Segments(context.memo),
+        trajectory=Segments(context.memo),
     )
     return Sample(x_0.cpu(), start.space)
 
@@ -110,15 +110,17 @@ def require_space(denoiser: Denoiser, space: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Segments:
+class Segments:
     """The runtime's memo as the trajectory store that samplers know."""
 
     memo: Memo
 
     def load(self, key: str) -> Mapping[str, Tensor] | None:
+        """The state under a key, or None."""
         return self.memo.recall(key)
 
     def store(self, key: str, state: Mapping[str, Tensor], cost_seconds: float) -> None:
+        """Keep a state."""
         self.memo.store(key, state, cost_seconds)
 
 

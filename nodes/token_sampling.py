@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,10 +15,10 @@ from ..diffusion.token_noise import SeededTokenNoise
 from ..diffusion.token_run import TokenRecord
 from ..diffusion.tokens import Draw, Filter, corrupt
 from ..errors import GlidewireError
-from ..graph_runtime.context import Context, Memo
+from ..graph_runtime.context import Context
 from ..models.paella.model import PaellaModel
 from ..models.paella.spec import PaellaV1Spec
-from .sampling import space_of
+from .sampling import Segments, space_of
 from .token_sockets import Embedding, Tokens, TokenStart
 
 
@@ -164,7 +163,7 @@ def run(
         keep=keep,
         draw=draw,
         on_step=report,
-        trajectory=_Segments(context.memo),
+        trajectory=Segments(context.memo),
     )
     return Tokens(made.cpu(), start.codebook)
 
@@ -196,16 +195,3 @@ def _require_codebook(denoiser: Denoiser, codebook: str) -> None:
             got=codebook,
             hint="Encode with the first stage that the predictor was trained with.",
         )
-
-
-@dataclass(frozen=True)
-class _Segments:
-    """The runtime's memo as the trajectory store that samplers know."""
-
-    memo: Memo
-
-    def load(self, key: str) -> Mapping[str, Tensor] | None:
-        return self.memo.recall(key)
-
-    def store(self, key: str, state: Mapping[str, Tensor], cost_seconds: float) -> None:
-        self.memo.store(key, state, cost_seconds)
