@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,21 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.scenes)
+
+    @cached_property
+    def _by_count(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        paired = np.array([len(scene.solids) == 2 for scene in self.scenes])
+        return np.flatnonzero(~paired), np.flatnonzero(paired)
+
+    def choose(self, rng: np.random.Generator, count: int, pairs: float) -> NDArray[np.int64]:
+        """Indices of `count` scenes, each of two solids with the chance `pairs` and else of one."""
+        singles, paired = self._by_count
+        if not len(singles) or not len(paired):
+            return rng.integers(len(self), size=count)
+        of_two = rng.random(count) < pairs
+        return np.where(
+            of_two, paired[rng.integers(len(paired), size=count)], singles[rng.integers(len(singles), size=count)]
+        )
 
 
 def _render_chunk(first: int, count: int, size: int) -> NDArray[np.uint8]:

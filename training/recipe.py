@@ -46,6 +46,9 @@ class Recipe:
         learning_rate: Of AdamW, constant until `decay_from` of the time, then a cosine down to 2 %.
         text_rate: The text transformer's learning rate over the U-Net's: it can read already.
         empty_captions: Share of captions replaced by nothing, for classifier-free guidance (Ho & Salimans 2022).
+        silence: Chance that a caption leaves out an object's shape, or else its colour: a word then has to mean
+            something by itself, and not only beside the words it was seen with.
+        pairs: Share of pictures with two solids, which are harder than one.
         snr_limits: Weight of an item's eps error is clamp(SNR, low, high) / SNR: less for details, as in
             Hang et al. 2023, and more where almost only the caption tells what to draw.
         weight_limits: Bounds of that weight: without the lower one, samples keep speckles.
@@ -63,6 +66,8 @@ class Recipe:
     warm_up_steps: int = 200
     decay_from: float = 0.7
     empty_captions: float = 0.12
+    silence: float = 0.05
+    pairs: float = 0.5
     snr_limits: tuple[float, float] = (0.3, 5.0)
     weight_limits: tuple[float, float] = (0.2, 20.0)
     ema: float = 0.999
@@ -102,10 +107,13 @@ def draw_batch(pool: Pool, tokenizer: GlideTokenizer, recipe: Recipe, step: int,
     """The batch of a step: a function of the recipe's seed, the step and the stage alone."""
     side, size = recipe.stage(progress)
     rng = np.random.default_rng((recipe.seed, step, 1))
-    chosen = rng.integers(len(pool), size=size)
+    chosen = pool.choose(rng, size, recipe.pairs)
     phrasings = rng.integers(2**31, size=size)
     empty = rng.random(size) < recipe.empty_captions
-    texts = ["" if empty[i] else caption(pool.scenes[index], int(phrasings[i])).text for i, index in enumerate(chosen)]
+    texts = [
+        "" if empty[i] else caption(pool.scenes[index], int(phrasings[i]), silence=recipe.silence).text
+        for i, index in enumerate(chosen)
+    ]
     tokens, mask = tokenizer.encode_batch(texts, MINI.text_context)
     pictures = torch.from_numpy(pool.pictures[np.sort(chosen)][np.argsort(np.argsort(chosen))])
     pictures = pictures.permute(0, 3, 1, 2).float() / 127.5 - 1

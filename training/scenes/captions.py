@@ -54,13 +54,14 @@ _GROUNDS = ("on {}", "on a {} floor", "on {} ground")
 _ANY_SHAPE = ("object", "thing")
 
 
-def caption(scene: Scene, seed: int, *, complete: bool = False) -> Caption:
+def caption(scene: Scene, seed: int, *, complete: bool = False, silence: float = 0.05) -> Caption:
     """Describe a scene in one of the grammar's phrasings; sizes, the ground and more are sometimes left out.
 
     Args:
         scene: What to describe.
         seed: Chooses the phrasing and what is left out.
         complete: Always state colours, shapes and the relation, so that the combination is pinned down.
+        silence: Chance that an object's shape is left out, and else its colour.
     """
     rng = np.random.default_rng((seed, 2))
 
@@ -72,7 +73,7 @@ def caption(scene: Scene, seed: int, *, complete: bool = False) -> Caption:
 
     described = []
     for solid in scene.solids:
-        silent = "" if complete else ("shape" if chance(0.05) else "colour" if chance(0.05) else "")
+        silent = "" if complete else ("shape" if chance(silence) else "colour" if chance(silence) else "")
         described.append(
             Described(
                 None if silent == "shape" else solid.shape,
