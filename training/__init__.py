@@ -1,1 +1,1 @@
-"""The scenes, recipes and judge that made the shipped mini models."""
+"""The recipes that made the shipped mini models, and how their results are measured."""

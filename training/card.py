@@ -11,9 +11,9 @@ import typer
 from safetensors import safe_open
 
 from ..errors import GlidewireError
+from ..scenes.world import HELD_OUT_OBJECTS
 from .commands import run_command
 from .evaluate import ATTRIBUTES
-from .scenes.world import HELD_OUT_OBJECTS
 
 _INTRODUCTION = """\
 GLIDE's base model (Nichol et al. 2021) at toy size: a text transformer and a U-Net with learned variance, in the
@@ -64,11 +64,11 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
             *(f"- {name}: {value}" for name, value in recipe.items()),
             *([f"\n{notes}"] if notes else []),
             "\n## Data\n",
-            f"{recipe['pool_size']:,} procedural scenes (`training/scenes`), captions drawn anew for every picture. "
+            f"{recipe['pool_size']:,} procedural scenes (`scenes`), captions drawn anew for every picture. "
             f"Never in training: {excluded}; and an eighth of all (colour, shape, relation, colour, shape).",
             "\n## Figures\n",
             f"{found['prompts']} held-out prompts, {found['images']} pictures each, {sampling['spacing']} steps of "
-            f"{solver} sampling; share of pictures in which the judge (`training/judge.py`) finds what "
+            f"{solver} sampling; share of pictures in which the judge (`scenes/judge.py`) finds what "
             "the prompt states right, in %.\n",
             *_table(rows),
             "",

@@ -24,10 +24,10 @@ from ..errors import GlidewireError
 from ..models.glide.model import GlideModel, load_model
 from ..models.glide.network import GlideTextToImage
 from ..models.glide.tokenizer import GlideTokenizer
+from ..scenes import Caption, held_out_prompts
+from ..scenes.judge import judge, score
+from ..scenes.world import HELD_OUT_OBJECTS
 from .commands import device_named, run_command
-from .judge import judge, score
-from .scenes import Caption, held_out_prompts
-from .scenes.world import HELD_OUT_OBJECTS
 from .sheets import save_sheet
 
 KINDS = ("unseen object", "unseen arrangement", "unseen object in a pair")

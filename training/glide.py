@@ -22,11 +22,11 @@ from ..errors import GlidewireError
 from ..models.glide import checkpoint
 from ..models.glide.network import GlideTextToImage
 from ..models.glide.tokenizer import GlideTokenizer
+from ..scenes import held_out_prompts
 from . import evaluate, reading
 from .commands import device_named, run_command
 from .pool import Pool, open_pool
 from .recipe import MINI, Batch, Recipe, caption_tokenizer, draw_batch, loss_of
-from .scenes import held_out_prompts
 from .sheets import save_sheet
 
 

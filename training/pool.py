@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from .scenes import Scene, render, sample_scene
+from ..scenes import Scene, render, sample_scene
 
 _CHUNK = 500
 

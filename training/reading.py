@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from ..models.glide.network import TextTransformer
 from ..models.glide.tokenizer import GlideTokenizer
-from .scenes import Described, Statement, caption, sample_scene
-from .scenes.world import COLOURS, GROUNDS, SHAPES, SIZES, Axis
+from ..scenes import Described, Statement, caption, sample_scene
+from ..scenes.world import COLOURS, GROUNDS, SHAPES, SIZES, Axis
 
 # What is asked, in order, and its possible answers; the last answer is always "not stated".
 _OF_A_SOLID: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -14,8 +14,8 @@ from ..diffusion import losses, schedules
 from ..models.glide.network import GlideTextToImage
 from ..models.glide.spec import GlideSpec
 from ..models.glide.tokenizer import GlideTokenizer
+from ..scenes import caption, sample_scene
 from .pool import Pool
-from .scenes import caption, sample_scene
 
 # Most of the arithmetic is at 16 pixels and below: 3.5 M parameters at 0.17 GMAC a picture.
 MINI = GlideSpec(

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from glidewire.models.glide.network import GlideTextToImage
+from glidewire.scenes import Caption, caption, held_out_prompts, parse, render, sample_scene
 from glidewire.training.evaluate import Sampling, draw, evaluate, figures, kind
 from glidewire.training.recipe import MINI, caption_tokenizer
-from glidewire.training.scenes import Caption, caption, held_out_prompts, parse, render, sample_scene
 
 TOKENIZER = caption_tokenizer()
 SAMPLING = Sampling("3", batch=2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from glidewire.scenes import render, sample_scene
 from glidewire.training.pool import open_pool
-from glidewire.training.scenes import render, sample_scene
 
 
 def test_pictures_are_those_of_their_seeds_and_are_kept(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 from glidewire.models.glide.network import TextTransformer
+from glidewire.scenes import parse
 from glidewire.training.reading import QUESTIONS, answers_to, learn_to_read, widen_embeddings
 from glidewire.training.recipe import MINI, caption_tokenizer
-from glidewire.training.scenes import parse
 
 
 def words(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...errors import GlidewireError
+from ..errors import GlidewireError
 
 Shape = Literal["sphere", "cube", "cone", "cylinder"]
 Colour = Literal["red", "yellow", "green", "cyan", "blue", "purple"]

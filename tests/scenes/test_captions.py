@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from glidewire.errors import GlidewireError
-from glidewire.training.scenes import Described, Statement, caption, held_out_prompts, parse, sample_scene
-from glidewire.training.scenes.world import HELD_OUT_OBJECTS
+from glidewire.scenes import Described, Statement, caption, held_out_prompts, parse, sample_scene
+from glidewire.scenes.world import HELD_OUT_OBJECTS
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,7 +9,7 @@ from typing import get_args
 
 import numpy as np
 
-from ...errors import GlidewireError
+from ..errors import GlidewireError
 from .world import COLOURS, GROUNDS, SHAPES, SIZES, Axis, Colour, Ground, Scene, Shape, Size, sample_scene
 
 

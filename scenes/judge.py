@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..errors import GlidewireError
-from .scenes.captions import Described, Statement
-from .scenes.world import COLOURS, DIAMETERS, GROUNDS, Axis, Colour, Ground, Shape, Size
+from .captions import Described, Statement
+from .world import COLOURS, DIAMETERS, GROUNDS, Axis, Colour, Ground, Shape, Size
 
 Array = NDArray[np.floating[Any]]
 

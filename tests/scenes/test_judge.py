@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from glidewire.errors import GlidewireError
-from glidewire.training.judge import Reading, Seen, judge, score
-from glidewire.training.scenes import Described, Scene, Statement, render, sample_scene
+from glidewire.scenes import Described, Scene, Statement, render, sample_scene
+from glidewire.scenes.judge import Reading, Seen, judge, score
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from glidewire.errors import GlidewireError
-from glidewire.training.scenes import Scene, Solid, render, sample_scene
+from glidewire.scenes import Scene, Solid, render, sample_scene
 
 CUBE = Solid("cube", "red", "large", diameter=0.43, x=0.0, y=0.0, yaw=0.7)
 

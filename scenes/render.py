@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import GlidewireError
+from ..errors import GlidewireError
 from .world import COLOURS, GROUNDS, Scene, Solid
 
 Array = NDArray[np.floating[Any]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from glidewire.errors import GlidewireError
-from glidewire.training.scenes import sample_scene
-from glidewire.training.scenes.world import DIAMETERS, HELD_OUT_OBJECTS
+from glidewire.scenes import sample_scene
+from glidewire.scenes.world import DIAMETERS, HELD_OUT_OBJECTS
 
 
 def test_a_seed_names_one_scene() -> None:
