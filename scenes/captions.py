@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 
 from ..errors import GlidewireError
-from .world import COLOURS, GROUNDS, SHAPES, SIZES, Axis, Colour, Ground, Scene, Shape, Size, sample_scene
+from .world import COLOURS, GROUNDS, SHAPES, SIZES, Axis, Colour, Ground, Scene, Shape, Size, Tint, sample_scene
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Described:
     """What a caption says of one object; None where it is silent."""
 
     shape: Shape | None = None
-    colour: Colour | None = None
+    colour: Colour | Tint | None = None
     size: Size | None = None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GlidewireError
-from .world import COLOURS, GROUNDS, Scene, Solid
+from .world import COLOURS, GROUNDS, TINTS, Scene, Solid
 
 Array = NDArray[np.floating[Any]]
 
@@ -24,7 +24,7 @@ def _to_linear(srgb: tuple[int, int, int]) -> Array:
     return (np.array(srgb, np.float32) / 255.0) ** np.float32(2.2)
 
 
-_ALBEDO = {name: _to_linear(rgb) for name, rgb in COLOURS.items()}
+_ALBEDO = {name: _to_linear(rgb) for name, rgb in (COLOURS | TINTS).items()}
 _GROUND = {name: _to_linear(rgb) for name, rgb in GROUNDS.items()}
 
 

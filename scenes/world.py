@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..errors import GlidewireError
 
 Shape = Literal["sphere", "cube", "cone", "cylinder"]
 Colour = Literal["red", "yellow", "green", "cyan", "blue", "purple"]
+Tint = Literal["orange", "lime", "teal", "azure", "violet", "magenta"]
 Size = Literal["small", "large"]
 Ground = Literal["white", "sand", "slate", "rose"]
 Axis = Literal["left of", "above"]
@@ -27,6 +28,16 @@ COLOURS: dict[Colour, tuple[int, int, int]] = {
     "blue": (44, 84, 226),
     "purple": (160, 60, 214),
 }
+# Between the colours, one to each gap. No prompt that is judged names one and the judge knows none of them: recipes
+# may mix them in, so that hue is a quantity and not six cases.
+TINTS: dict[Tint, tuple[int, int, int]] = {
+    "orange": (240, 124, 28),
+    "lime": (146, 196, 36),
+    "teal": (30, 184, 148),
+    "azure": (34, 140, 224),
+    "violet": (104, 64, 224),
+    "magenta": (212, 48, 150),
+}
 GROUNDS: dict[Ground, tuple[int, int, int]] = {
     "white": (240, 240, 240),
     "sand": (222, 202, 166),
@@ -37,7 +48,7 @@ GROUNDS: dict[Ground, tuple[int, int, int]] = {
 DIAMETERS: dict[Size, tuple[float, float]] = {"small": (0.28, 0.31), "large": (0.41, 0.45)}
 
 # Never in a training scene, alone or in a pair.
-HELD_OUT_OBJECTS: frozenset[tuple[Colour, Shape]] = frozenset(
+HELD_OUT_OBJECTS: frozenset[tuple[Colour | Tint, Shape]] = frozenset(
     {("purple", "cone"), ("cyan", "cube"), ("yellow", "cylinder")}
 )
 
@@ -47,7 +58,7 @@ class Solid:
     """One object: its attributes, and where its silhouette's centre lies (x right, y up, both -1 to 1)."""
 
     shape: Shape
-    colour: Colour
+    colour: Colour | Tint
     size: Size
     diameter: float
     x: float
@@ -113,7 +124,19 @@ def _draw(rng: np.random.Generator, layout: int) -> Scene:
     return Scene((upper, lower), ground, "above", light)
 
 
-def sample_scene(seed: int, *, held_out: bool = False) -> Scene:
+def _tinted(scene: Scene, seed: int, chance: float) -> Scene:
+    """The scene with each solid's colour changed, by chance, to a tint that no other solid has."""
+    rng = np.random.default_rng((seed, 4))
+    names = list(TINTS)
+    tints = [names[index] for index in rng.permutation(len(names))]
+    solids = tuple(
+        replace(solid, colour=tint) if rng.random() < chance else solid
+        for solid, tint in zip(scene.solids, tints, strict=False)
+    )
+    return replace(scene, solids=solids)
+
+
+def sample_scene(seed: int, *, held_out: bool = False, tints: float = 0.0) -> Scene:
     """Draw the scene of a seed, from the training combinations or from those held out.
 
     Half of the scenes hold one solid, a quarter two side by side, a quarter one floating above another; every
@@ -122,6 +145,7 @@ def sample_scene(seed: int, *, held_out: bool = False) -> Scene:
     Args:
         seed: A non-negative integer.
         held_out: Draw from the combinations that no training scene contains.
+        tints: Chance, 0 to 1, that a solid has one of `TINTS` instead of one of `COLOURS`.
 
     Raises:
         GlidewireError: when the seed is negative.
@@ -132,5 +156,7 @@ def sample_scene(seed: int, *, held_out: bool = False) -> Scene:
     layout = int(rng.integers(4))
     while True:  # rejection: an eighth to seven eighths of the draws are of the wanted kind
         scene = _draw(rng, layout)
+        if tints:
+            scene = _tinted(scene, seed, tints)
         if scene.held_out == held_out:
             return scene

@@ -62,7 +62,9 @@ class Run:
         if run.state_path.is_file():
             run.restore()
         else:
-            reading.learn_to_read(model.text, tokenizer, steps=recipe.reading_steps, seed=recipe.seed)
+            reading.learn_to_read(
+                model.text, tokenizer, steps=recipe.reading_steps, seed=recipe.seed, tints=recipe.tints
+            )
             ema.load_state_dict(model.state_dict())
         return run
 
@@ -198,7 +200,7 @@ def main(
     """Train mini GLIDE, or go on with the run in OUT."""
     torch.set_num_threads(threads)
     recipe = Recipe(minutes=minutes, steps=steps, pool_size=pool, seed=seed)
-    scenes = open_pool(out / "pool", recipe.pool_size, MINI.image_size, workers=threads)
+    scenes = open_pool(out / "pool", recipe.pool_size, MINI.image_size, tints=recipe.tints, workers=threads)
     train(Run.start(recipe, out, device_named(device)), scenes)
 
 

@@ -42,29 +42,30 @@ class Pool:
         )
 
 
-def _render_chunk(first: int, count: int, size: int) -> NDArray[np.uint8]:
-    return np.stack([render(sample_scene(seed), size) for seed in range(first, first + count)])
+def _render_chunk(first: int, count: int, size: int, tints: float) -> NDArray[np.uint8]:
+    return np.stack([render(sample_scene(seed, tints=tints), size) for seed in range(first, first + count)])
 
 
-def open_pool(folder: Path, count: int, size: int, *, workers: int = 1) -> Pool:
+def open_pool(folder: Path, count: int, size: int, *, tints: float = 0.0, workers: int = 1) -> Pool:
     """Open the pool of `count` training scenes at `size` pixels, rendering it first if it is not there.
 
     Args:
         folder: Where the pictures are kept between runs; made if missing.
         count: Number of scenes.
         size: Side of the pictures in pixels.
+        tints: Chance that a solid has a colour between the named ones.
         workers: Processes to render with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"scenes-{size}px-{count}.npy"
+    path = folder / f"scenes-{size}px-{count}{f'-{tints:g}' if tints else ''}.npy"
     if not path.is_file():
         firsts = range(0, count, _CHUNK)
         counts = [min(_CHUNK, count - first) for first in firsts]
         with ProcessPoolExecutor(max_workers=workers) as processes:
-            chunks = processes.map(_render_chunk, firsts, counts, [size] * len(counts))
+            chunks = processes.map(_render_chunk, firsts, counts, [size] * len(counts), [tints] * len(counts))
             pictures = np.concatenate(list(track(chunks, description="Rendering scenes", total=len(counts))))
         unfinished = path.with_suffix(".partial")
         with unfinished.open("wb") as file:
             np.save(file, pictures)
         unfinished.replace(path)
-    return Pool([sample_scene(seed) for seed in range(count)], np.load(path, mmap_mode="r"))
+    return Pool([sample_scene(seed, tints=tints) for seed in range(count)], np.load(path, mmap_mode="r"))

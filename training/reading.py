@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from ..models.glide.network import TextTransformer
 from ..models.glide.tokenizer import GlideTokenizer
 from ..scenes import Described, Statement, caption, sample_scene
-from ..scenes.world import COLOURS, GROUNDS, SHAPES, SIZES, Axis
+from ..scenes.world import COLOURS, GROUNDS, SHAPES, SIZES, TINTS, Axis
 
 # What is asked, in order, and its possible answers; the last answer is always "not stated".
 _OF_A_SOLID: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("shape", SHAPES),
-    ("colour", tuple(COLOURS)),
+    ("colour", (*COLOURS, *TINTS)),
     ("size", SIZES),
 )
 QUESTIONS: tuple[tuple[str, ...], ...] = (
@@ -44,14 +44,16 @@ def answers_to(statement: Statement) -> list[int]:
     ]
 
 
-def _batch(tokenizer: GlideTokenizer, context: int, size: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def _batch(
+    tokenizer: GlideTokenizer, context: int, size: int, seed: int, tints: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens and mask "batch positions" of training captions, and right answers "batch questions"."""
     rng = np.random.default_rng((seed, 3))
     # Pairs are what is hard to read: three in four captions are of two solids.
     captions = []
     while len(captions) < size:
         number = int(rng.integers(2**31))
-        scene = sample_scene(number)
+        scene = sample_scene(number, tints=tints)
         if len(scene.solids) == 2 or len(captions) % 4 == 0:
             captions.append(caption(scene, number))
     tokens, mask = tokenizer.encode_batch([one.text for one in captions], context)
@@ -74,6 +76,7 @@ def learn_to_read(
     seed: int,
     batch_size: int = 64,
     learning_rate: float = 2e-3,
+    tints: float = 0.0,
 ) -> float:
     """Train a text transformer, in place, until its embedding answers what captions state.
 
@@ -84,6 +87,7 @@ def learn_to_read(
         seed: Of the captions and the head.
         batch_size: Captions an update.
         learning_rate: Of AdamW, after a warm-up of 100 updates; falls to nothing as the square root of what remains.
+        tints: Chance that a solid has a colour between the named ones.
 
     Returns:
         The share of answers that were right over the last 50 updates.
@@ -99,7 +103,7 @@ def learn_to_read(
     optimizer = torch.optim.AdamW([*text.parameters(), *head.parameters()], betas=(0.9, 0.99), fused=True)
     recent: list[float] = []
     for step in track(range(steps), description="Reading"):
-        tokens, mask, right = (part.to(device) for part in _batch(tokenizer, context, batch_size, seed + step))
+        tokens, mask, right = (part.to(device) for part in _batch(tokenizer, context, batch_size, seed + step, tints))
         answers = head(text(tokens, mask)[0]).split(counts, dim=1)
         loss = torch.stack([F.cross_entropy(found, right[:, i]) for i, found in enumerate(answers)]).sum()
         share = min(1.0, (step + 1) / 100) * (1 - step / steps) ** 0.5
@@ -112,7 +116,7 @@ def learn_to_read(
         with torch.no_grad():
             found = torch.stack([answer.argmax(1) for answer in answers], dim=1)
             recent = [*recent[-49:], float((found == right).float().mean())]
-    _rescale(text, *_batch(tokenizer, context, batch_size, seed)[:2])
+    _rescale(text, *_batch(tokenizer, context, batch_size, seed, tints)[:2])
     return sum(recent) / max(1, len(recent))
 
 

@@ -49,6 +49,8 @@ class Recipe:
         silence: Chance that a caption leaves out an object's shape, or else its colour: a word then has to mean
             something by itself, and not only beside the words it was seen with.
         pairs: Share of pictures with two solids, which are harder than one.
+        tints: Chance that a solid has a colour between the six that prompts name. With six alone, a network learns
+            that yellow cylinders do not exist, and no caption or guidance talks it out of that.
         snr_limits: Weight of an item's eps error is clamp(SNR, low, high) / SNR: less for details, as in
             Hang et al. 2023, and more where almost only the caption tells what to draw.
         weight_limits: Bounds of that weight: without the lower one, samples keep speckles.
@@ -66,8 +68,9 @@ class Recipe:
     warm_up_steps: int = 200
     decay_from: float = 0.7
     empty_captions: float = 0.12
-    silence: float = 0.05
-    pairs: float = 0.5
+    silence: float = 0.1
+    pairs: float = 0.65
+    tints: float = 0.4
     snr_limits: tuple[float, float] = (0.3, 5.0)
     weight_limits: tuple[float, float] = (0.2, 20.0)
     ema: float = 0.999
@@ -149,5 +152,5 @@ def loss_of(
 
 def caption_tokenizer() -> GlideTokenizer:
     """The small byte-level BPE of the caption grammar: every word of it becomes one token."""
-    texts = (caption(sample_scene(seed), seed).text for seed in range(4000))
+    texts = (caption(sample_scene(seed, tints=0.5), seed).text for seed in range(4000))
     return GlideTokenizer.train(texts, 512)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from glidewire.errors import GlidewireError
 from glidewire.scenes import Described, Statement, caption, held_out_prompts, parse, sample_scene
@@ -78,3 +80,18 @@ def test_held_out_prompts_are_different_and_never_name_a_training_combination() 
         (c.statement.objects[0].colour, c.statement.objects[0].shape) for c in prompts if len(c.statement.objects) == 1
     }
     assert named and named <= HELD_OUT_OBJECTS
+
+
+def test_the_judged_prompts_are_always_the_same() -> None:
+    texts = "\n".join(prompt.text for prompt in held_out_prompts(200))
+    assert hashlib.sha256(texts.encode()).hexdigest() == (
+        "157427c115c79dc57063a2b1916a256b73e00d0df2fe4c3dbdb53541fe38532b"
+    )
+
+
+def test_silent_captions_leave_out_shapes_and_colours() -> None:
+    scene = next(sample_scene(seed) for seed in range(99) if sample_scene(seed).axis)
+    said = [caption(scene, seed, silence=0.5).statement.objects[0] for seed in range(200)]
+    assert 60 < sum(one.shape is None for one in said) < 140
+    assert any(one.colour is None for one in said)
+    assert not any(one.colour is None and one.shape is None for one in said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from glidewire.errors import GlidewireError
 from glidewire.scenes import sample_scene
-from glidewire.scenes.world import DIAMETERS, HELD_OUT_OBJECTS
+from glidewire.scenes.world import DIAMETERS, HELD_OUT_OBJECTS, TINTS
 
 
 def test_a_seed_names_one_scene() -> None:
@@ -25,6 +25,16 @@ def test_held_out_scenes_are_new_by_object_or_by_arrangement() -> None:
     assert all(scene.held_out for scene in scenes)
     by_object = [any((s.colour, s.shape) in HELD_OUT_OBJECTS for s in scene.solids) for scene in scenes]
     assert any(by_object) and not all(by_object)
+
+
+def test_tints_come_in_by_chance_and_hold_nothing_that_is_held_out() -> None:
+    scenes = [sample_scene(seed, tints=0.4) for seed in range(600)]
+    solids = [solid for scene in scenes for solid in scene.solids]
+    assert 0.35 < sum(solid.colour in TINTS for solid in solids) / len(solids) < 0.45
+    assert {solid.colour for solid in solids} >= set(TINTS)
+    assert not any(scene.held_out for scene in scenes)
+    assert all(len({solid.colour for solid in scene.solids}) == len(scene.solids) for scene in scenes)
+    assert not any(s.colour in TINTS for seed in range(300) for s in sample_scene(seed, held_out=True).solids)
 
 
 def test_pairs_differ_in_colour_and_stand_as_their_axis_says() -> None:
