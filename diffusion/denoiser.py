@@ -35,9 +35,22 @@ class Network(Protocol):
         """What can be computed once per sampling, such as keys and values of a fixed text; batch first."""
         ...
 
-    def __call__(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor | Observed:
         """The raw output for x_t "batch ...", timesteps "batch" (ids or times), prepared conditioning."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """A network's raw output, and what it shows of its inside.
+
+    Args:
+        output: As a network without observations returns it.
+        seen: Named tensors, batch first, such as attention maps; predictions carry them.
+    """
+
+    output: Tensor
+    seen: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +78,10 @@ Remember = Callable[[Mapping[str, Prediction], Tensor, Step, Tensor | None], Ten
 """A pure function of the named predictions, x_t, the step and what it gave in the step before, if it ran there."""
 
 
+Measure = Callable[[Tensor, Step], Mapping[str, Tensor]]
+"""Numbers about x_t at a step, by name, "batch" each: a similarity that guidance climbs."""
+
+
 @dataclass(frozen=True, eq=False)
 class Combination:
     """A pure function of other denoisers' predictions, active in an interval of the steps.
@@ -84,6 +101,7 @@ class Combination:
             below it.
         otherwise: What stands in its place where it is not active, if that is none of its inputs (which are
             evaluated wherever it is active).
+        measure: What it can say of a step to whoever inspects it; decides nothing, and is only called then.
 
     Raises:
         GlidewireError: If it has no input, the fallback is not an input, or the interval is not one.
@@ -101,6 +119,7 @@ class Combination:
     reads_progress: bool = True
     remember: Remember | None = None
     otherwise: Denoiser | None = None
+    measure: Measure | None = None
 
     def __post_init__(self) -> None:
         if not self.inputs:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from ..errors import GlidewireError
-from .denoiser import Combination, Denoiser, Leaf, Network, fold, nodes, signature
+from .denoiser import Combination, Denoiser, Leaf, Network, Observed, fold, nodes, signature
 from .prediction import Prediction, Progress, Step
 
 _LeafKey = tuple[int, str]  # network identity, content of the condition
 
 
-def _key(leaf: Leaf) -> _LeafKey:
-    return id(leaf.network), leaf.conditioning_digest
+Watch = Callable[[Combination, Mapping[str, Prediction], Prediction, Tensor, Progress], None]
+"""Told of each combination as it is evaluated: its inputs, what it made of them, x_t and the step."""
 
 
 class Evaluator:
     """Evaluates guidance expressions over one sampling run.
 
     Equal leaves are evaluated once; all leaves of one network whose conditions have the same shapes share one
-    forward; a condition is prepared once (keys and values of a fixed text), not once per step.
+    forward; a condition is prepared once (keys and values of a fixed text), not once per step. Two views that
+    add the same to one network are one network: their digests are equal.
+
+    Args:
+        watch: Told of every combination, for inspection; None costs nothing.
 
     Attributes:
         forwards: Network calls made so far.
@@ -32,7 +36,8 @@ class Evaluator:
         memory: What combinations carry from the last call to the next, by the text of what is active below them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch | None = None) -> None:
+        self._watch = watch
         self.forwards = 0
         self.rows = 0
         self.memory: Mapping[str, Tensor] = {}
@@ -41,6 +46,7 @@ class Evaluator:
         self._batches: dict[tuple[int, torch.device, tuple[_LeafKey, ...]], Mapping[str, Tensor]] = {}
         # Identities are only unique among living objects.
         self._networks: dict[int, Network] = {}
+        self._equal: dict[int, int] = {}
 
     def __call__(self, denoiser: Denoiser, x_t: Tensor, step: Progress) -> Prediction:
         """Evaluate the expression active at a step.
@@ -59,7 +65,7 @@ class Evaluator:
         leaves: dict[_LeafKey, Leaf] = {}
         for node in nodes(denoiser, step.index, step.total):
             if isinstance(node, Leaf):
-                leaves.setdefault(_key(node), node)
+                leaves.setdefault(self._key(node), node)
         answers: dict[_LeafKey, Prediction] = {}
         for group in self._groups(leaves.values(), x_t):
             answers.update(self._forward(group, x_t, step))
@@ -74,9 +80,12 @@ class Evaluator:
                 key = hashlib.sha256(text.encode()).hexdigest()
                 memory[key] = node.remember(inputs, x_t, now, self.memory.get(key))
                 inputs = {**inputs, "memory": Prediction(memory[key], "x_0")}
-            return node.combine(inputs, x_t, now)
+            made = node.combine(inputs, x_t, now)
+            if self._watch is not None:
+                self._watch(node, inputs, made, x_t, now)
+            return made
 
-        result = fold(denoiser, step.index, step.total, lambda leaf: answers[_key(leaf)], combined)
+        result = fold(denoiser, step.index, step.total, lambda leaf: answers[self._key(leaf)], combined)
         self.memory = memory
         return result
 
@@ -87,23 +96,40 @@ class Evaluator:
             _check_batch(leaf, x_t.shape[0])
             prepared = self._prepare(leaf, x_t)
             shapes = tuple((name, value.shape[1:], value.dtype) for name, value in sorted(prepared.items()))
-            groups.setdefault((id(leaf.network), shapes), []).append(leaf)
+            groups.setdefault((self._one_of_equal(leaf.network), shapes), []).append(leaf)
         return list(groups.values())
 
+    def _key(self, leaf: Leaf) -> _LeafKey:
+        return self._one_of_equal(leaf.network), leaf.conditioning_digest
+
+    def _one_of_equal(self, network: Network) -> int:
+        """The identity of the first network that was met with this one's content."""
+        if id(network) not in self._equal:
+            others = [id(each) for each in self._networks.values() if type(each) is type(network)]
+            # Digests may read every weight: only networks that could be equal are asked for theirs.
+            same = (other for other in others if self._digest(other) == self._digest(id(network), network))
+            self._equal[id(network)] = next(same, id(network))
+            self._networks[id(network)] = network
+        return self._equal[id(network)]
+
+    def _digest(self, identity: int, network: Network | None = None) -> str:
+        if identity not in self._digests:
+            self._digests[identity] = (network or self._networks[identity]).digest()
+        return self._digests[identity]
+
     def _prepare(self, leaf: Leaf, x_t: Tensor) -> Mapping[str, Tensor]:
-        key = _key(leaf)
+        key = self._key(leaf)
         if key not in self._prepared:
             moved = {name: value.to(x_t.device) for name, value in leaf.conditioning.items()}
-            self._networks[id(leaf.network)] = leaf.network
             self._prepared[key] = leaf.network.prepare(moved)
         return self._prepared[key]
 
     def _batch(self, group: Sequence[Leaf], x_t: Tensor) -> Mapping[str, Tensor]:
         """The prepared conditions of a group, "leaves·batch ...", assembled once per run."""
         count = x_t.shape[0]
-        key = (count, x_t.device, tuple(map(_key, group)))
+        key = (count, x_t.device, tuple(map(self._key, group)))
         if key not in self._batches:
-            prepared = [self._prepared[_key(leaf)] for leaf in group]
+            prepared = [self._prepared[self._key(leaf)] for leaf in group]
             self._batches[key] = {
                 name: torch.cat([each[name].expand(count, *each[name].shape[1:]) for each in prepared])
                 for name in prepared[0]
@@ -116,6 +142,9 @@ class Evaluator:
         kind = torch.long if isinstance(step.timestep, int) else torch.float32
         timesteps = torch.full((rows.shape[0],), step.timestep, dtype=kind, device=x_t.device)
         output = network(rows, timesteps, self._batch(group, x_t))
+        seen: Mapping[str, Tensor] = {}
+        if isinstance(output, Observed):
+            output, seen = output.output, output.seen
         output = output.to(x_t.dtype) if x_t.is_floating_point() else output.float()
         self.forwards += 1
         self.rows += rows.shape[0]
@@ -128,10 +157,13 @@ class Evaluator:
             raise GlidewireError(
                 f"{type(network).__name__}: its output does not fit x_t", expected=expected, got=list(output.shape)
             )
-        answers = {}
-        for leaf, answer in zip(group, output.split(x_t.shape[0]), strict=True):
+        count, answers = x_t.shape[0], {}
+        for place, (leaf, answer) in enumerate(zip(group, output.split(count), strict=True)):
             value, *variance = answer.chunk(parts, dim=1)
-            answers[_key(leaf)] = Prediction(value, network.prediction, variance[0] if variance else None)
+            observed = {name: each[place * count : (place + 1) * count] for name, each in seen.items()}
+            answers[self._key(leaf)] = Prediction(
+                value, network.prediction, variance[0] if variance else None, observed=observed
+            )
         return answers
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from torch import Tensor
@@ -119,6 +120,7 @@ class Prediction:
             (CFG++, Asyrp); shaped as x_t.
         mean_shift: A gradient g of a log probability at x_t; ancestral steps add variance · g to their mean,
             DDIM steps take sqrt(1 - alpha_bar) g from eps (Dhariwal & Nichol 2021, Alg. 1 and 2).
+        observed: What the network showed of its inside, such as attention maps, by name; batch first.
     """
 
     value: Tensor
@@ -126,6 +128,7 @@ class Prediction:
     variance: Tensor | None = None
     renoise_eps: Tensor | None = None
     mean_shift: Tensor | None = None
+    observed: Mapping[str, Tensor] = field(default_factory=dict)
 
     def x_0(self, x_t: Tensor, step: Step) -> Tensor:
         """The clean sample that this prediction implies, shaped as x_t."""

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from ...errors import GlidewireError
-from ..denoiser import Combination, Denoiser, Leaf
+from ..denoiser import Denoiser, Leaf
 from ..noise import Noise
-from ..prediction import Prediction, Step
+from ..rewriting import within
 from .scales import check_fraction
 
 
@@ -111,7 +111,7 @@ def condition_annealed(
             value = _rows(name, noised[name], batch)
             drawn = noise(level, value, f"condition {name}")
             noised[name] = noised_condition(value, drawn, gamma, noise_scale, mixing)
-        result = _within(Leaf(conditional.network, noised), result, level / levels, (level + 1) / levels)
+        result = within(Leaf(conditional.network, noised), result, level / levels, (level + 1) / levels)
     return result
 
 
@@ -136,14 +136,3 @@ def _rows(name: str, value: Tensor, batch: int) -> Tensor:
             got=f"shape {list(value.shape)}",
         )
     return value.expand(batch, *value.shape[1:])
-
-
-def _within(inside: Denoiser, outside: Denoiser, start: float, end: float) -> Denoiser:
-    """One denoiser in an interval of the steps, and another outside of it."""
-
-    def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:
-        return inputs["inside"]
-
-    return Combination(
-        combine, {"inside": inside}, "within", start=start, end=end, reads_progress=False, otherwise=outside
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from torch import Tensor
@@ -60,7 +61,7 @@ def gradient_guidance(
         shift = scale * shift.detach().to(x_t.dtype)
         before = guided.mean_shift
         total = shift if before is None else before + shift
-        return Prediction(guided.value, guided.kind, guided.variance, guided.renoise_eps, total)
+        return replace(guided, mean_shift=total)
 
     combination = Combination(
         combine,
@@ -70,5 +71,6 @@ def gradient_guidance(
         start=start,
         end=end,
         reads_progress=False,
+        measure=getattr(gradient, "measure", None),
     )
     return denoiser if scale == 0 else combination
