@@ -31,6 +31,6 @@ class ClipText:
 
 codec.register(ClipText, "ClipText")
 socket_type("CLIP_TEXT", ClipText, "A text as CLIP encodes it: states, embedding and mask.")
-socket_type("CLIP", ClipModel, "CLIP: both towers with their tokenizer.", handle=True)
+socket_type("CLIP_MODEL", ClipModel, "CLIP: both towers with their tokenizer.", handle=True)
 socket_type("UNCLIP_PRIOR", PriorModel, "A diffusion prior: texts to picture embeddings.", handle=True)
 socket_type("UNCLIP_DECODER", DecoderModel, "A decoder: picture embeddings to pictures.", handle=True)
