@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import GlidewireError
+from .torch_files import damaged, read_tree
 
 Read = Callable[[str], Tensor]
 
@@ -104,7 +103,7 @@ def read_header(path: str | Path) -> Header:
     path = Path(path)
     if _format(path) == "safetensors":
         return _safetensors_header(path)
-    tree = _torch_load(path, map_location="meta")
+    tree = read_tree(path, device="meta")
     return _header(path, "torch", *_unwrap(path, tree), metadata={})
 
 
@@ -127,9 +126,7 @@ def open_tensors(header: Header) -> Iterator[Read]:
             path = header.files.get(key, header.path)
             if path not in opened:
                 safe = header.format == "safetensors"
-                opened[path] = (
-                    mapping.enter_context(_safetensors(path)) if safe else _torch_load(path, map_location="cpu")
-                )
+                opened[path] = mapping.enter_context(_safetensors(path)) if safe else read_tree(path, device="cpu")
             if header.format == "safetensors":
                 value = opened[path].get_tensor(header.locations[key][0])
             else:
@@ -174,7 +171,7 @@ def _safetensors(path: Path) -> Iterator[Any]:
         with safe_open(path, "pt") as file:
             yield file
     except (SafetensorError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def _safetensors_header(path: Path) -> Header:
@@ -194,46 +191,6 @@ _DTYPES = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
     "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
 }  # fmt: skip
-
-
-def _torch_load(path: Path, *, map_location: str) -> Any:
-    """A torch file's tree of tensors; nothing but tensors and plain containers is ever constructed."""
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"
-    try:
-        # torch would take the ending .safetensors at its word; a file object has no name to go by.
-        if path.suffix == ".safetensors":
-            with path.open("rb") as file:
-                return torch.load(file, map_location=map_location, weights_only=True)
-        # Only the zipped form can be mapped instead of read.
-        return torch.load(path, map_location=map_location, weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|global|class)\s+`?([\w.]+)", str(error))
-        if found is None:
-            raise _damaged(path, error) from error
-        raise GlidewireError(
-            f"checkpoint {path.name} needs code to be run to be read, which is never done",
-            expected="tensors only",
-            got=f"an object of {found.group(1)}",
-            hint="Where you trust the file, save its state dict as safetensors and use that.",
-        ) from error
-    except Exception as error:  # torch raises RuntimeError, EOFError, ValueError, KeyError... on damaged files
-        if "TorchScript" in str(error):
-            raise GlidewireError(
-                f"checkpoint {path.name} is a TorchScript program, and programs are never run",
-                expected="tensors only",
-                hint="Where you trust the file, save torch.jit.load(file).state_dict() as safetensors and use that.",
-            ) from error
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> GlidewireError:
-    detail = str(error).strip().splitlines()
-    return GlidewireError(
-        f"checkpoint {path.name} is damaged or truncated",
-        got=f"{path.stat().st_size} bytes; {detail[0][:200] if detail else type(error).__name__}",
-        hint="Download it again.",
-    )
 
 
 Found = dict[str, tuple[Tensor, tuple[str | int, ...]]]
@@ -259,7 +216,7 @@ def _unwrap(path: Path, tree: Any) -> tuple[Found, tuple[str, ...]]:
         raise GlidewireError(
             f"checkpoint {path.name} holds no state dict",
             expected=f"tensors by name, or one of {', '.join(WRAPPERS)}",
-            hint="A whole pickled module cannot be used: save its state dict.",
+            hint="A whole pickled module cannot be used: `glidewire models convert` takes its tensors out.",
         )
     removed = list(within)
     while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in found)), None):
