@@ -10,7 +10,7 @@ from glidewire import GlidewireError, Workflow, nodes
 from glidewire.graph_runtime import codec
 from glidewire.interfaces import api
 from glidewire.interfaces.cli import app
-from glidewire.interfaces.comfyui import mappings
+from glidewire.interfaces.comfyui.projection import mappings
 from glidewire.interfaces.session import pack_registry
 from PIL import Image
 from typer.testing import CliRunner

@@ -1,0 +1,20 @@
+"""The node host's door: our nodes as ComfyUI's, bridges between its types and ours, its memory, cache and progress."""
+
+from __future__ import annotations
+
+from typing import Any
+
+WEB_DIRECTORY = "./web"
+"""Where the host finds our editor extension and the help pages, relative to the pack's root."""
+
+_MAPPINGS = ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS")
+
+
+def __getattr__(name: str) -> Any:
+    """NODE_CLASS_MAPPINGS and NODE_DISPLAY_NAME_MAPPINGS, made of the pack's nodes when the host asks for them."""
+    if name not in _MAPPINGS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .offer import offer
+
+    globals().update(zip(_MAPPINGS, offer(), strict=True))
+    return globals()[name]
