@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import torch
+
+from ..errors import GlidewireError
 
 C = TypeVar("C", bound=type)
 
@@ -69,7 +71,7 @@ def decode(tensors: Mapping[str, torch.Tensor], structure: Any) -> Any:
     """
     try:
         return _decode(structure, tensors)
-    except (KeyError, IndexError, TypeError, ValueError) as problem:
+    except (KeyError, IndexError, TypeError, ValueError, GlidewireError) as problem:
         raise NotStorable(f"not a stored value: {problem!r}") from problem
 
 
@@ -136,6 +138,22 @@ def map_tensors(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> A
     if kind in _NAME_OF:
         return _made(kind, {name: map_tensors(item, change) for name, item in _fields(value)})
     return value
+
+
+def named_tensors(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor in a value with the way to it: "tensor", "tensors/text", "0"; handles are passed over."""
+    if isinstance(value, torch.Tensor):
+        yield name, value
+        return
+    kind = type(value)
+    if kind is list or kind is tuple:
+        parts: Iterable[tuple[Any, Any]] = enumerate(value)
+    elif kind is dict:
+        parts = value.items()
+    else:
+        parts = _fields(value) if kind in _NAME_OF else ()
+    for part, item in parts:
+        yield from named_tensors(item, f"{name}/{part}" if name else str(part))
 
 
 def describe(value: Any) -> str:

@@ -25,6 +25,10 @@ class Damaged(Exception):
     """An entry is not what was written."""
 
 
+class Foreign(Exception):
+    """An entry is what was written, but holds a kind of value that this process does not know."""
+
+
 @dataclass(frozen=True)
 class Row:
     """What the index says of a result.
@@ -79,15 +83,31 @@ class Entries:
 
         Raises:
             Damaged: it is missing, or not byte for byte what was written.
+            Foreign: it holds a kind of value that is not registered here: another version wrote it.
         """
+        tensors, structure = self._verified(row)
+        try:
+            return codec.decode(tensors, structure)
+        except codec.NotStorable as problem:
+            raise Foreign(str(problem)) from problem
+
+    def verify(self, row: Row) -> None:
+        """Read the result behind a row byte for byte, whatever kind of value it is.
+
+        Raises:
+            Damaged: as `value`.
+        """
+        self._verified(row)
+
+    def _verified(self, row: Row) -> tuple[Mapping[str, torch.Tensor], Any]:
         try:
             if row.outputs is not None:
-                return codec.decode({}, json.loads(row.outputs))
+                return {}, json.loads(row.outputs)
             data = self._objects.read(row.digest)
             if data is None:
                 raise Damaged("its file is missing or its digest differs")
-            return codec.decode(safetensors.torch.load(data), json.loads(_metadata(data)["outputs"]))
-        except (codec.NotStorable, safetensors.SafetensorError, ValueError, KeyError) as problem:
+            return safetensors.torch.load(data), json.loads(_metadata(data)["outputs"])
+        except (safetensors.SafetensorError, ValueError, KeyError) as problem:
             raise Damaged(str(problem)) from problem
 
     def differs(self, key: str, row: Row) -> bool:

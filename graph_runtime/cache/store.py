@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from ...errors import GlidewireError
 from .. import codec
-from .entries import Damaged, Entries, Row, seal
+from .entries import Damaged, Entries, Foreign, Row, seal
 from .index import SCHEMA, Index
 from .objects import Objects
 
@@ -77,20 +77,32 @@ class Store:
         return row is not None and self._entries.present(row)
 
     def read(self, key: str) -> Found | None:
-        """The result under a key, verified byte for byte, or None; what is damaged is removed and reported."""
+        """The result under a key, verified byte for byte, or None; what is damaged is removed and reported.
+
+        A sound entry of a kind that only another version knows is left where it is, and is None as well.
+        """
+        try:
+            found = self._sound(key, lambda row: Found(self._entries.value(row), row.cost))
+        except Foreign as problem:
+            self._warn(f"a stored result is of another version and is made again ({problem})")
+            self._bad.add(key)
+            return None
+        if found is not None:
+            with self._lock:
+                self._touched[key] = self._touched.get(key, 0) + 1
+        return found
+
+    def _sound(self, key: str, look: Callable[[Row], T]) -> T | None:
+        """What `look` says of the row of a key; None where there is no entry, or a damaged one, which is removed."""
         row = self._row(key)
         while row is not None:
             try:
-                found = Found(self._entries.value(row), row.cost)
+                return look(row)
             except Damaged as problem:
                 if not self._was_removed(key, row):
                     self._forget(key, row.digest, problem)
                     return None
                 row = self._row(key)
-                continue
-            with self._lock:
-                self._touched[key] = self._touched.get(key, 0) + 1
-            return found
         return None
 
     def digests(self, key: str) -> tuple[str | None, ...] | None:
@@ -209,8 +221,12 @@ class Store:
         """
         self._refuse_read_only()
         self.flush()
-        found = [self.read(key) is not None for key in self._ask(self._entries.keys) or []]
-        self._touched.clear()
+
+        def whole(row: Row) -> bool:
+            self._entries.verify(row)
+            return True
+
+        found = [self._sound(key, whole) is not None for key in self._ask(self._entries.keys) or []]
         adopted = self._attempt(lambda: self._entries.adopt(verify=True)) or 0
         self._used = self._totals()[1]
         good = sum(found)

@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,32 @@ def test_verify_sorts_the_good_from_the_damaged_and_takes_back_what_kills_left(o
     assert store.verify() == {"good": 3, "damaged": 1, "adopted": 1, "swept": 1}
     assert same(store.read("3").value, (tensor(3),)) and not left.exists() and not damaged.exists()
     assert store.verify() == {"good": 4, "damaged": 0, "adopted": 0, "swept": 0}
+
+
+@dataclass(frozen=True)
+class Pose:
+    angle: float
+    points: torch.Tensor
+
+
+def test_what_another_version_stored_is_sound_and_stays(
+    opened: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec.register(Pose, "test_store.Pose")
+    store = opened()
+    store.write("large", (Pose(0.5, tensor(0)),), 1.0)
+    store.write("small", (Pose(0.5, 3),), 1.0)
+    store.close()
+    with monkeypatch.context() as without:  # a process that never imported the class
+        without.delitem(codec._CLASS_OF, "test_store.Pose")
+        other = opened()
+        assert other.verify() == {"good": 2, "damaged": 0, "adopted": 0, "swept": 0}
+        assert other.read("large") is None and other.read("small") is None
+        (warning,) = other.take_warnings()
+        assert "of another version" in warning and "Pose" in warning
+        other.write("large", (tensor(1),), 1.0)
+    again = opened()
+    assert same(again.read("large").value, (Pose(0.5, tensor(0)),)) and same(again.read("small").value[0].angle, 0.5)
 
 
 def test_two_stores_on_one_folder_share_results(opened: Callable[..., Store]) -> None:
