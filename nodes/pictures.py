@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -85,16 +86,19 @@ def _deep(opened: Image.Image) -> np.ndarray:
     return np.concatenate([grey, grey, grey, np.ones_like(grey)], axis=-1)
 
 
+def to_levels(image: Tensor) -> Tensor:
+    """Pictures "batch height width 3" in [0, 1] as uint8, clipped and rounded."""
+    return image.detach().float().cpu().clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
 def to_pillow(image: Tensor) -> list[Image.Image]:
     """Each picture of "batch height width 3" in [0, 1] as an 8-bit picture, clipped and rounded."""
-    levels = image.detach().float().cpu().clamp(0, 1).mul(255).round().to(torch.uint8).numpy()
-    return [Image.fromarray(one) for one in levels]
+    return [Image.fromarray(one) for one in to_levels(image).numpy()]
 
 
 def save_batch(image: Tensor, prefix: str, context: Context) -> list[dict[str, Any]]:
     """Save each picture under the next free number; returns what the editor needs to show them."""
-    if not torch.isfinite(image).all():
-        raise GlidewireError("the picture holds NaN or infinity", expected="finite values in [0, 1]", got="not finite")
+    _require_finite(image)
     first = context.folders.destination(f"{prefix}_00001.png")
     number = _next_number(first.parent, prefix.rpartition("/")[2])
     root = context.folders.output.resolve()
@@ -104,6 +108,24 @@ def save_batch(image: Tensor, prefix: str, context: Context) -> list[dict[str, A
         subfolder = path.parent.relative_to(root).as_posix()
         saved.append({"filename": path.name, "subfolder": "" if subfolder == "." else subfolder, "type": "output"})
     return saved
+
+
+def save_previews(image: Tensor, context: Context) -> list[dict[str, Any]]:
+    """Save each picture under its content's digest, unless it is there; returns what the editor needs to show them."""
+    _require_finite(image)
+    saved = []
+    for one in to_pillow(image):
+        digest = hashlib.sha256(f"{one.size}".encode() + one.tobytes()).hexdigest()[:32]
+        path = context.folders.destination(f"previews/{digest}.png")
+        if not path.exists():
+            picture.embed(one, path, {})
+        saved.append({"filename": path.name, "subfolder": "previews", "type": "output"})
+    return saved
+
+
+def _require_finite(image: Tensor) -> None:
+    if not torch.isfinite(image).all():
+        raise GlidewireError("the picture holds NaN or infinity", expected="finite values in [0, 1]", got="not finite")
 
 
 def _write_next(one: Image.Image, prefix: str, number: int, context: Context) -> tuple[Path, int]:

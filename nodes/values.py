@@ -9,6 +9,7 @@ from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Seed, Text, Wired
+from .number_lists import numbers_of
 
 T = TypeVar("T")
 
@@ -103,6 +104,41 @@ def seed_list(first: Annotated[int, Seed()] = 0, count: Annotated[int, Number(mi
     Source: none (utility).
     """
     return [first + index for index in range(count)]
+
+
+@node(category="values", by_value=True)
+def number_list(numbers: Annotated[str, Text()] = "1, 2, 3") -> list[float]:
+    """A list of numbers, a guidance scale's for one: what it is wired to runs once for each.
+
+    Args:
+        numbers: The numbers, with commas between.
+
+    Returns: The list of numbers.
+
+    Raises: GlidewireError for a text that holds something else, or nothing.
+
+    Source: none (utility).
+    """
+    return numbers_of(numbers)
+
+
+@node(category="values", by_value=True)
+def integer_list(numbers: Annotated[str, Text()] = "4, 8, 12") -> list[int]:
+    """A list of whole numbers, of steps for one: what it is wired to runs once for each.
+
+    Args:
+        numbers: The numbers, with commas between.
+
+    Returns: The list of whole numbers.
+
+    Raises: GlidewireError for a text that holds something else, or nothing.
+
+    Source: none (utility).
+    """
+    found = numbers_of(numbers)
+    if any(number != int(number) for number in found):
+        raise GlidewireError("the list holds numbers that are not whole", expected='"4, 8, 12"', got=repr(numbers[:80]))
+    return [int(number) for number in found]
 
 
 @node(category="values")

@@ -13,13 +13,14 @@ FLOORS = {
     "digests": 0,
     "diffusion": 1,
     "scenes": 1,
+    "metrics": 1,
     "models": 2,
     "graph_runtime": 3,
     "nodes": 4,
     "training": 4,
     "interfaces": 5,
 }
-STRANGERS = [{"diffusion", "graph_runtime"}, {"models", "graph_runtime"}, {"scenes", "graph_runtime"}]
+STRANGERS = [{"diffusion", "graph_runtime"}, {"models", "graph_runtime"}, {"scenes", "graph_runtime"}, {"metrics", "graph_runtime"}]
 
 
 def _imported_rooms(path: Path) -> set[str]:

@@ -1,0 +1,53 @@
+"""Numbers written as text: lists with commas, and items of a batch with ranges."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from ..errors import GlidewireError
+
+_ITEM = re.compile(r"(?P<first>-?\d{1,6})(?:\s*-\s*(?P<last>\d{1,6}))?")
+
+
+def indices_of(text: str, count: int) -> list[int]:
+    """The items "0, 2-4, -1" names of a batch of `count`.
+
+    Raises:
+        GlidewireError: A part that cannot be read, or an item that is not there.
+    """
+    found: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        match = _ITEM.fullmatch(part)
+        if match is None:
+            raise GlidewireError(
+                f"{part[:80]!r} names no items of a batch",
+                expected='numbers and ranges such as "0, 2-4, -1"',
+                got=text[:80],
+            )
+        first = int(match["first"])
+        found += range(first, int(match["last"]) + 1) if match["last"] else [first]
+    outside = [index for index in found if not -count <= index < count]
+    if outside or not found:
+        raise GlidewireError(
+            f"the batch has no item {outside[0]}" if outside else "no item of the batch is named",
+            expected=f"0 to {count - 1}, or -{count} to -1",
+            got=text[:80] or "nothing",
+        )
+    return [index % count for index in found]
+
+
+def numbers_of(text: str) -> list[float]:
+    """The numbers of a text, with commas, semicolons or white space between.
+
+    Raises:
+        GlidewireError: Something is no finite number, or there is none.
+    """
+    words = re.split(r"[,;\s]+", text.strip())
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise GlidewireError("the list holds something else than numbers", expected='"1, 2.5, 4"', got=repr(text[:80]))
+    return numbers

@@ -1,0 +1,103 @@
+"""The scene world as nodes: scenes with their captions, held-out prompts, and the judge of what pictures show."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import torch
+
+from ..errors import GlidewireError
+from ..graph_runtime.declaration import node
+from ..graph_runtime.sockets import Socket
+from ..graph_runtime.widgets import Number, Seed, Text
+from ..scenes import caption, held_out_prompts, parse, render, sample_scene
+from .pictures import to_levels
+from .sockets import Image
+
+
+class RenderedScene(NamedTuple):
+    """A scene, and a caption that describes it."""
+
+    image: Socket[Image, "1 size size 3"]
+    caption: str
+
+
+class Judged(NamedTuple):
+    """What the judge found in pictures that should show a caption."""
+
+    right: float
+    attributes: float
+    report: str
+
+
+@node(category="scenes")
+def render_scene(
+    seed: Annotated[int, Seed()] = 0,
+    size: Annotated[int, Number(min=16, max=512)] = 64,
+    held_out: bool = False,
+) -> RenderedScene:
+    """Render a scene of shaded solids, the world in which the shipped minis were trained, with its caption.
+
+    Args:
+        seed: Chooses the scene and the words.
+        size: Side of the picture in pixels.
+        held_out: Take one of the combinations that no training scene has.
+
+    Returns: image, "1 size size 3" in [0, 1]; caption, what it shows.
+
+    Source: none (utility).
+    """
+    scene = sample_scene(seed, held_out=held_out)
+    picture = torch.from_numpy(render(scene, size)).float() / 255
+    return RenderedScene(Image(picture[None]), caption(scene, seed, complete=True).text)
+
+
+@node(category="scenes", by_value=True)
+def scene_prompts(count: Annotated[int, Number(min=1, max=2000)] = 8, seed: Annotated[int, Seed()] = 0) -> list[str]:
+    """Prompts for combinations that no training scene contains: what it is wired to runs once for each.
+
+    Args:
+        count: How many.
+        seed: Another seed gives another list; 0 gives the prompts that the minis are judged with.
+
+    Returns: The list of prompts.
+
+    Source: none (utility).
+    """
+    return [prompt.text for prompt in held_out_prompts(count, seed)]
+
+
+@node(category="scenes", by_value=True)
+def judge_scenes(
+    image: Socket[Image, "_ side side 3"],
+    prompt: Annotated[str, Text(multiline=True)] = "a red cube left of a blue sphere",
+) -> Judged:
+    """Judge whether pictures show what a caption of the scene world states, by classical image analysis.
+
+    Args:
+        image: "batch side side 3" in [0, 1], 16 pixels or more.
+        prompt: A sentence of the scene world's grammar.
+
+    Returns: right, the share of pictures with every stated attribute right; attributes, the mean share of stated
+        attributes that are right; report, one line for each picture.
+
+    Raises: GlidewireError for a sentence that the grammar does not have, pictures that are not square or too small,
+        or where scipy, which the judge computes with, is not installed.
+
+    Source: Ottosson 2020 (OKLab) for what colours are; the rest is this pack's own.
+    """
+    try:
+        from ..scenes.judge import judge, score
+    except ImportError:
+        raise GlidewireError(
+            "the judge needs scipy", expected="scipy", got="nothing", hint='Install it: pip install "glidewire[train]".'
+        ) from None
+    wanted = parse(prompt)
+    found = [score(judge(picture), wanted) for picture in to_levels(image).numpy()]
+    whole = [all(one.values()) for one in found]
+    shares = [sum(one.values()) / len(one) for one in found]
+    lines = [
+        f"{index}: " + ("right" if every else "wrong: " + ", ".join(name for name, holds in one.items() if not holds))
+        for index, (one, every) in enumerate(zip(found, whole, strict=True))
+    ]
+    return Judged(sum(whole) / len(whole), sum(shares) / len(shares), "\n".join(lines))

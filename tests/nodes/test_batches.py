@@ -1,0 +1,85 @@
+"""Items of batches, and lists written as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from glidewire.errors import GlidewireError
+from glidewire.nodes import batches
+from glidewire.nodes.number_lists import indices_of, numbers_of
+from glidewire.nodes.sockets import Image
+from glidewire.nodes.token_sockets import Embedding
+from glidewire.nodes.values import integer_list, number_list
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def test_items_are_taken_in_the_order_that_is_written() -> None:
+    pictures = Image(torch.arange(4.0)[:, None, None, None].expand(4, 2, 2, 3))
+    chosen = batches.select_images(pictures, "2, 0-1, -1, 2")
+    assert chosen[:, 0, 0, 0].tolist() == [2, 0, 1, 3, 2]
+    assert [one.shape for one in batches.list_images(pictures)] == [(1, 2, 2, 3)] * 4
+    assert batches.repeat_images(pictures, 2)[:, 0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("4", "the batch has no item 4; expected 0 to 3"),
+        ("-5", "the batch has no item -5"),
+        ("0-9", "the batch has no item 4"),
+        ("", "no item of the batch is named"),
+        ("3-1", "no item of the batch is named"),
+        ("a", "'a' names no items of a batch"),
+    ],
+)
+def test_items_that_are_not_there_are_refused(text: str, words: str) -> None:
+    with pytest.raises(GlidewireError, match=words):
+        indices_of(text, 4)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8))
+def test_written_items_are_read_again(items: list[int]) -> None:
+    assert indices_of(", ".join(map(str, items)), 10) == items
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_items_or_refused(text: str) -> None:
+    try:
+        found = indices_of(text, 7)
+    except GlidewireError as problem:
+        assert "item" in str(problem)
+    else:
+        assert found
+        assert all(0 <= index < 7 for index in found)
+
+
+def test_numbers_are_read_and_anything_else_is_refused() -> None:
+    assert number_list("1, 2.5;-4\n1e-3") == [1, 2.5, -4, 1e-3]
+    assert integer_list("4 8") == [4, 8]
+    for text in ("", "a", "1,,b", "nan", "inf"):
+        with pytest.raises(GlidewireError, match="something else than numbers"):
+            numbers_of(text)
+    with pytest.raises(GlidewireError, match="numbers that are not whole"):
+        integer_list("1.5")
+
+
+def test_embeddings_of_one_clip_make_a_batch(materials: Any) -> None:
+    first, second = materials.embedding(1), materials.embedding(2, 6)
+    assert torch.equal(batches.batch_embeddings([first, second]).tensor[1:], second.tensor)
+    with pytest.raises(GlidewireError, match="embeddings are in different spaces"):
+        batches.batch_embeddings([first, Embedding(second.tensor, "another")])
+    with pytest.raises(GlidewireError, match="list of embeddings is empty"):
+        batches.batch_embeddings([])
+
+
+def test_empty_canvases_know_their_space(materials: Any) -> None:
+    latents = batches.empty_latents(materials.autoencoder, 8, 4, 2)
+    assert latents.tensor.shape == (2, 4, 4, 8) and latents.space == materials.autoencoder.space
+    assert not latents.tensor.any()
+    tokens = batches.empty_tokens(materials.token_autoencoder, 4, 2, 3, code=5)
+    assert tokens.tensor.tolist() == [[[5] * 4] * 2] * 3
+    with pytest.raises(GlidewireError, match="there is no such code; expected 0 to 31; got 32"):
+        batches.empty_tokens(materials.token_autoencoder, code=32)

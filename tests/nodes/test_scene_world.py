@@ -1,0 +1,37 @@
+"""The scene world as nodes: what is rendered is judged right, held-out prompts are those of the minis' cards."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from glidewire.errors import GlidewireError
+from glidewire.nodes.scene_world import judge_scenes, render_scene, scene_prompts
+from glidewire.nodes.sockets import Image
+from glidewire.scenes import held_out_prompts
+
+
+def test_a_rendered_scene_shows_its_caption_and_not_another() -> None:
+    scenes = [render_scene(seed, 48, held_out=True) for seed in range(6)]
+    right = [judge_scenes(scene.image, scene.caption) for scene in scenes]
+    assert sum(found.right for found in right) >= 5
+    both = judge_scenes(Image(torch.cat([scenes[0].image, torch.ones_like(scenes[0].image)])), scenes[0].caption)
+    assert both.right <= 0.5
+    assert both.report.splitlines()[1].startswith("1: wrong: objects")
+
+
+def test_prompts_are_those_that_minis_are_judged_with() -> None:
+    assert scene_prompts(5) == [prompt.text for prompt in held_out_prompts(200)][:5]
+    assert scene_prompts(5, seed=1) != scene_prompts(5)
+
+
+def test_bad_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = render_scene(1, 32).image
+    with pytest.raises(GlidewireError, match="is not a sentence of the scene grammar"):
+        judge_scenes(picture, "a horse on the moon")
+    with pytest.raises(GlidewireError, match=r"picture to judge; expected uint8 .side side 3., at least 16 pixels"):
+        judge_scenes(Image(picture[:, :8, :8]), "a red cube")
+    monkeypatch.setitem(sys.modules, "glidewire.scenes.judge", None)
+    with pytest.raises(GlidewireError, match=r"the judge needs scipy.*pip install"):
+        judge_scenes(picture, "a red cube")
