@@ -17,7 +17,7 @@ from .identity import call_text, tensors_digest
 from .token_noise import TokenNoise
 from .token_run import OnTokens, TokenRecord, TokenStep, walk
 from .tokens import GUMBEL, Draw, Filter, corrupt, tempered
-from .trajectory import Trajectory
+from .trajectory import OnKeys, Trajectory
 
 Renoise = Literal["start", "previous", "fresh"]
 """What a renoised position becomes: the noise that the run started from, its token before the step, or new noise."""
@@ -131,6 +131,7 @@ def sample_renoising(
     trajectory: Trajectory | None = None,
     store_every: int = 10,
     evaluator: Evaluator | None = None,
+    on_keys: OnKeys | None = None,
 ) -> Tensor:
     """Walk from noise tokens to a picture's tokens.
 
@@ -152,6 +153,7 @@ def sample_renoising(
         trajectory: Stored states.
         store_every: Steps between stored states.
         evaluator: The evaluator to use.
+        on_keys: Told the keys of the states.
 
     Returns:
         Tokens, shaped as `start`.
@@ -172,7 +174,7 @@ def sample_renoising(
         draw,
     )
     settings = {"on_step": on_step, "trajectory": trajectory, "store_every": store_every, "evaluator": evaluator}
-    return walk(denoiser, steps, start, rules, noise, **settings)
+    return walk(denoiser, steps, start, rules, noise, on_keys=on_keys, **settings)
 
 
 @dataclass(frozen=True, eq=False)

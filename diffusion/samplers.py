@@ -18,7 +18,7 @@ from .noise import Noise
 from .prediction import Prediction, Step
 from .schedules import NoiseSchedule
 from .solvers import Clip, Solver, ddim_inverse_step
-from .trajectory import Trajectory, boundaries, resume, state_keys, stored_state
+from .trajectory import OnKeys, Trajectory, boundaries, resume, state_keys, stored_state
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +79,7 @@ def sample(
     trajectory: Trajectory | None = None,
     store_every: int = 10,
     evaluator: Evaluator | None = None,
+    on_keys: OnKeys | None = None,
 ) -> Tensor:
     """Walk a schedule from its noisiest entry down to a clean sample.
 
@@ -94,6 +95,7 @@ def sample(
         trajectory: Stored states to resume from and add to; the result is the same as without, bit for bit.
         store_every: Steps between stored states; 0 stores only where guidance changes, and the end.
         evaluator: The evaluator to use (to count its forwards); a fresh one by default.
+        on_keys: Told the keys under which the states lie in the trajectory, those of resumed steps too.
 
     Returns:
         The sample, shaped as x_T; float64 for float64, else float32. Not clipped.
@@ -118,6 +120,8 @@ def sample(
     if trajectory is not None:
         keys = state_keys(denoiser, steps, x_t, solver, noise)
         store_after = boundaries(denoiser, steps, store_every)
+        if on_keys is not None:
+            on_keys(keys[1:])
         done, x_t, evaluator.memory = resume(trajectory, keys, x_t)
     kept_at = time.monotonic()
     for count, step in enumerate(steps[done:], done + 1):

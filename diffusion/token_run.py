@@ -15,7 +15,7 @@ from .denoiser import Denoiser
 from .evaluator import Evaluator
 from .prediction import Progress
 from .token_noise import TokenNoise
-from .trajectory import Trajectory, boundaries, chained_keys, resume, stored_state
+from .trajectory import OnKeys, Trajectory, boundaries, chained_keys, resume, stored_state
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def walk(
     trajectory: Trajectory | None = None,
     store_every: int = 10,
     evaluator: Evaluator | None = None,
+    on_keys: OnKeys | None = None,
 ) -> Tensor:
     """Walk through a run's steps.
 
@@ -92,6 +93,7 @@ def walk(
         trajectory: Stored states to resume from and add to; the result is the same as without.
         store_every: Steps between stored states; 0 stores only where guidance changes, and the end.
         evaluator: The evaluator to use (to count its forwards); a fresh one by default.
+        on_keys: Told, before the first step, the key of the state after each step.
 
     Returns:
         Tokens, shaped as `start`.
@@ -106,6 +108,8 @@ def walk(
         texts = (TokenStep.signature, lambda step: noise.signature(step.index))
         keys = chained_keys(denoiser, steps, start, rules.signature(), *texts)
         store_after = boundaries(denoiser, steps, store_every)
+        if on_keys is not None:
+            on_keys(keys[1:])
         done, tokens, evaluator.memory = resume(trajectory, keys, start)
     kept_at = time.monotonic()
     for count, step in enumerate(steps[done:], done + 1):

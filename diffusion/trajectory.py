@@ -31,6 +31,10 @@ class Trajectory(Protocol):
         ...
 
 
+OnKeys = Callable[[Sequence[str]], None]
+"""Called once, before the first step, with the key of the state after each step of a walk."""
+
+
 @dataclass
 class MemoryTrajectory:
     """A trajectory store in memory, for notebooks and tests; it keeps everything.

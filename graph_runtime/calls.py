@@ -14,10 +14,12 @@ from ..errors import GlidewireError
 from . import codec, events
 from .arguments import coerce, literal
 from .cache import Cache
+from .cache.frames import CacheFrames
 from .cache.memo import CacheMemo
 from .context import CancelledError, CancelToken, Context, Policy
 from .declaration import REQUIRED, InputDeclaration, NodeDeclaration
 from .folders import Folders
+from .frames import Frames
 from .graph import NodeCall
 from .mapping import per_item
 from .problems import NodeFailure
@@ -34,7 +36,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Caller:
-    """What all calls of a run share; `emit` gets the events of the nodes themselves."""
+    """What all calls of a run share; `emit` gets the events of the nodes, and with `frames` they leave theirs."""
 
     run: str
     cache: Cache
@@ -45,11 +47,23 @@ class Caller:
     emit: events.Listener
     provenance: Mapping[str, str] = field(default_factory=dict)
     previews: bool = False
+    frames: bool = False
 
     def call(
-        self, declaration: NodeDeclaration, call: NodeCall, values: Mapping[str, Any], listed: tuple[str, ...]
+        self,
+        declaration: NodeDeclaration,
+        call: NodeCall,
+        values: Mapping[str, Any],
+        listed: tuple[str, ...],
+        key: str | None = None,
     ) -> Made | NodeFailure:
         """Run a node's function on its inputs, once or once per item of the inputs named in `listed`.
+
+        Args:
+            declaration, call: The node.
+            values: Its inputs.
+            listed: The inputs that bring lists of items.
+            key: The node's key, under which its frames are found.
 
         Raises:
             CancelledError: the node noticed that the user cancelled.
@@ -69,7 +83,8 @@ class Caller:
                 raise GlidewireError(
                     f"input {missing[0]} is missing", expected="a wire or a value", hint="Check the workflow first."
                 )
-            outputs = self._results(declaration, call, values, listed, shown)
+            context = self._context(declaration, call, shown, key)
+            outputs = self._results(declaration, context, values, listed)
         except CancelledError:
             raise
         except Exception as problem:
@@ -79,13 +94,12 @@ class Caller:
     def _results(
         self,
         declaration: NodeDeclaration,
-        call: NodeCall,
+        context: Context,
         values: Mapping[str, Any],
         listed: tuple[str, ...],
-        shown: dict[str, Any],
     ) -> tuple[Any, ...]:
         function = declaration.function
-        extra = {"context": self._context(declaration, call, shown)} if declaration.takes_context else {}
+        extra = {"context": context} if declaration.takes_context else {}
         if not listed:
             results = declaration.results(function(**values, **extra))
             pairs = zip(declaration.outputs, results, strict=True)
@@ -100,7 +114,9 @@ class Caller:
                 into.extend(value) if output.is_list else into.append(value)
         return gathered
 
-    def _context(self, declaration: NodeDeclaration, call: NodeCall, shown: dict[str, Any]) -> Context:
+    def _context(
+        self, declaration: NodeDeclaration, call: NodeCall, shown: dict[str, Any], key: str | None
+    ) -> Context:
         place = {"run": self.run, "node": call.id, "title": call.shown_title}
 
         def on_progress(done: int, total: int, text: str, preview: Any) -> None:
@@ -116,6 +132,7 @@ class Caller:
             provenance=self.provenance,
             shown=shown,
             wants_previews=self.previews,
+            frames=CacheFrames(self.cache, key, self.environment) if self.frames and key else Frames(),
         )
 
 

@@ -59,7 +59,7 @@ class _Check:
         problems = sorted([*self.problems, *self.shapes.problems], key=lambda problem: place.get(problem.node, -1))
         if not effects and all(known.values()):
             problems.append(self._nothing_to_do())
-        return Report(tuple(problems), self.shapes, effects, self.graph)
+        return Report(tuple(problems), self.shapes, effects, self.graph, self.types)
 
     def _nothing_to_do(self) -> Problem:
         return Problem(

@@ -11,6 +11,7 @@ import torch
 
 from ..errors import GlidewireError
 from .folders import Folders
+from .frames import Frames
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,6 +86,7 @@ class Context:
         policy: Device and number type.
         folders: Where files may be read and written.
         memo: The cache inside the node (sampler segments).
+        frames: Where a node of many steps leaves what each of them looked like.
         cancel: Polled by `check_cancelled`.
         on_progress: (done, total, text, preview) -> None.
         on_warning: message -> None.
@@ -101,6 +103,7 @@ class Context:
     provenance: Mapping[str, str] = field(default_factory=dict)
     shown: dict[str, Any] = field(default_factory=dict)
     wants_previews: bool = False
+    frames: Frames = field(default_factory=Frames)
 
     def check_cancelled(self) -> None:
         """Raise CancelledError if the user cancelled."""

@@ -37,6 +37,7 @@ def run(
     keep_going: bool = False,
     provenance: Mapping[str, str] | None = None,
     previews: bool = False,
+    frames: bool = False,
 ) -> RunResult:
     """Run what the targets need and the cache does not have; one node at a time, each after those that it needs.
 
@@ -52,6 +53,7 @@ def run(
         keep_going: After a failure, go on with the nodes that do not depend on it.
         provenance: What saved pictures shall carry.
         previews: Whether anybody looks at pictures of steps.
+        frames: Whether nodes leave frames of their steps in the cache, for the step inspector.
 
     Returns: Outputs, digests and failures; a failing node raises nothing here.
 
@@ -70,6 +72,7 @@ def run(
         emit=on_event,
         provenance=dict(provenance or {}),
         previews=previews,
+        frames=frames,
     )
     with deterministic(policy):
         return Pull(keys, caller, targets_of(graph, registry, targets), keep_going).result()

@@ -140,7 +140,9 @@ class Pull:
         if node in self._keys.errors:
             made: Made | NodeFailure = failure(call, values, self._keys.errors[node])
         else:
-            made = self._caller.call(declaration, call, values, self._keys.mapped.get(node, ()))
+            key = self._keys.keys.get(node)
+            listed = self._keys.mapped.get(node, ())
+            made = self._caller.call(declaration, call, values, listed, key.key if key else None)
         if isinstance(made, NodeFailure):
             self._failures[node] = made
             self._emit(events.Failed(**place, failure=made))

@@ -18,12 +18,14 @@ class Report:
         dims: The dims of each (node, output number) that carries any, sizes where they are known: "1 64 64 3".
         effects: The nodes that do something outside, for which a run runs.
         graph: What was checked.
+        types: The ids of the socket types of each (node, output number), type variables settled where they can be.
     """
 
     problems: tuple[Problem, ...]
     dims: Mapping[tuple[str, int], str]
     effects: tuple[str, ...]
     graph: Graph = field(repr=False)
+    types: Mapping[tuple[str, int], tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def ok(self) -> bool:

@@ -150,12 +150,14 @@ class Session:
         keep_going: bool = False,
         metadata: bool = True,
         previews: bool = False,
+        frames: bool = False,
     ) -> RunResult:
         """Run the effect nodes of a graph, or exactly `targets`; raises GraphProblems where they have problems.
 
         Args:
             metadata: Saved pictures carry the workflow, its API form and the versions of everything.
             previews: Somebody looks at the pictures in Progress events.
+            frames: Nodes leave frames of their steps in the cache, for the step inspector.
         """
         self.check(graph).refuse(targets)
         recorder = RECORDER.set(None)  # inside `with Workflow()` too, nodes that call nodes mean to run them
@@ -172,6 +174,7 @@ class Session:
                 keep_going=keep_going,
                 provenance=self.provenance(graph) if metadata else {},
                 previews=previews,
+                frames=frames,
             )
         finally:
             RECORDER.reset(recorder)

@@ -19,6 +19,7 @@ from ..errors import GlidewireError
 from ..graph_runtime.context import Context, Memo
 from .pictures import to_pillow
 from .sockets import CLEAN, PIXELS, Sample, Start
+from .step_frames import StepFrames
 
 _PREVIEW_SIDE = 256
 
@@ -84,6 +85,7 @@ def inverted_start(denoiser: Denoiser, schedule: NoiseSchedule, sample: Sample, 
 def run(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, solver: Solver, context: Context) -> Sample:
     """Walk the schedule from a start, reporting each step and storing segments in the context's memo."""
     require_space(denoiser, start.space)
+    frames = StepFrames(context.frames, start.space)
     x_0 = samplers.sample(
         denoiser,
         schedule,
@@ -91,8 +93,10 @@ def run(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, solver: Solve
         solver,
         SeededNoise(start.seeds, start.first_item),
         start_index=start_index(start, schedule),
-        on_step=_reporter(context),
+        on_step=_reporter(context, frames),
         trajectory=Segments(context.memo),
+        evaluator=frames.evaluator,
+        on_keys=frames.on_keys,
     )
     return Sample(x_0.cpu(), start.space)
 
@@ -124,8 +128,10 @@ class Segments:
         self.memo.store(key, state, cost_seconds)
 
 
-def _reporter(context: Context) -> samplers.OnStep:
+def _reporter(context: Context, frames: StepFrames | None = None) -> samplers.OnStep:
     def report(record: StepRecord) -> None:
+        if frames is not None:
+            frames.step(record)
         context.progress(record.index + 1, record.total, preview=lambda: _preview(record.x_0))
 
     context.check_cancelled()

@@ -19,6 +19,7 @@ from ..graph_runtime.context import Context
 from ..models.paella.model import PaellaModel
 from ..models.paella.spec import PaellaV1Spec
 from .sampling import Segments, space_of
+from .step_frames import StepFrames
 from .token_sockets import Embedding, Tokens, TokenStart
 
 
@@ -150,7 +151,10 @@ def run(
     _require_codebook(denoiser, start.codebook)
     context.check_cancelled()
 
+    frames = StepFrames(context.frames)
+
     def report(record: TokenRecord) -> None:
+        frames.tokens(record)
         context.progress(record.step.index + 1, record.step.total)
 
     made = renoising.sample_renoising(
@@ -164,6 +168,8 @@ def run(
         draw=draw,
         on_step=report,
         trajectory=Segments(context.memo),
+        evaluator=frames.evaluator,
+        on_keys=frames.on_keys,
     )
     return Tokens(made.cpu(), start.codebook)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -212,6 +213,13 @@ class NoisedClipGradient:
 
     def __call__(self, x_t: Tensor, step: Step) -> Tensor:
         """The gradient at x_t; see `log_probability_gradient`."""
-        timesteps = torch.full((x_t.shape[0],), round(step.timestep), dtype=torch.long, device=x_t.device)
         text = self.text_embedding.to(x_t.device)
-        return log_probability_gradient(self.encoder, x_t, timesteps, text, self.logit_scale)
+        return log_probability_gradient(self.encoder, x_t, self._timesteps(x_t, step), text, self.logit_scale)
+
+    def measure(self, x_t: Tensor, step: Step) -> Mapping[str, Tensor]:
+        """cos(z_image(x_t, t), z_text), "batch", by the name "CLIP score"."""
+        image = self.encoder(x_t.float(), self._timesteps(x_t, step))
+        return {"CLIP score": F.cosine_similarity(image, self.text_embedding.to(image), dim=-1)}
+
+    def _timesteps(self, x_t: Tensor, step: Step) -> Tensor:
+        return torch.full((x_t.shape[0],), round(step.timestep), dtype=torch.long, device=x_t.device)
