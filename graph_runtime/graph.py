@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -85,6 +86,10 @@ class Graph:
         """The ids of each group of nodes that wait for one another."""
         groups = nx.strongly_connected_components(self.network)
         return [sorted(group) for group in groups if len(group) > 1 or self.network.has_edge(*(next(iter(group)),) * 2)]
+
+    def fresh_id(self) -> str:
+        """The id of a saved form that has none yet: a UUID of the nodes' ids and types, not of their values."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, "\n".join(f"{call.id} {call.type}" for call in self.calls.values())))
 
     def with_inputs(self, node: str, **changes: Any) -> Graph:
         """A graph like this one in which inputs of `node` are changed."""

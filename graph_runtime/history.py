@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Mapping
 from typing import Any
 
@@ -11,12 +10,9 @@ from .keys import Keys
 
 
 def workflow_id(graph: Graph) -> str:
-    """The identity of a workflow over its edits: the id it was saved with, else its nodes' ids and types."""
+    """The identity of a workflow over its edits: the id it was saved with, else the one it would be saved with now."""
     saved = (graph.document or {}).get("id")
-    if isinstance(saved, str) and saved:
-        return f"saved {saved}"
-    shape = repr(sorted((call.id, call.type) for call in graph.calls.values()))
-    return f"shape {hashlib.sha256(shape.encode()).hexdigest()}"
+    return f"saved {saved if isinstance(saved, str) and saved else graph.fresh_id()}"
 
 
 def record_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,7 +80,7 @@ def verify(cache: options.CacheFolder = None, as_json: options.Json = False, deb
     """Read every entry; damaged ones are removed, and made again when they are needed."""
     from .surroundings import open_store
 
-    _report(_plain(open_store(cache).verify()), as_json=as_json)
+    _report(open_store(cache).verify(), as_json=as_json)
 
 
 @cache_commands.command("prune", epilog=EXIT_CODES)
@@ -92,7 +93,7 @@ def prune(
     """Remove what is cheapest to make again for its size, until the rest fits the budget."""
     from .surroundings import open_store
 
-    _report(_plain(open_store(cache).prune(parse_size(budget))), as_json=as_json)
+    _report({"removed": open_store(cache).prune(parse_size(budget))}, as_json=as_json)
 
 
 @cache_commands.command("clear", epilog=EXIT_CODES)
@@ -107,16 +108,10 @@ def clear(
 
     if not yes and not typer.confirm(f"Remove every cached result in {cache_folder(cache)}?", err=True):
         raise typer.Exit(options.CANCELLED)
-    _report(_plain(open_store(cache).clear()), as_json=as_json)
+    _report({"removed": open_store(cache).clear()}, as_json=as_json)
 
 
-def _plain(found: Any) -> dict[str, Any]:
-    if dataclasses.is_dataclass(found) and not isinstance(found, type):
-        return dataclasses.asdict(found)
-    return dict(found) if isinstance(found, dict) else {"result": found}
-
-
-def _report(facts: dict[str, Any], *, as_json: bool) -> None:
+def _report(facts: Mapping[str, Any], *, as_json: bool) -> None:
     from .tables import bytes_text
 
     if as_json:

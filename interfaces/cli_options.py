@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from ..graph_runtime.graph import Graph
     from .session import Loaded, Session
 
-OK, NODE_FAILED, USAGE, PROBLEMS, UNREADABLE, UNFORESEEN, CANCELLED = 0, 1, 2, 3, 4, 70, 130
+OK, NODE_FAILED, USAGE, PROBLEMS, UNREADABLE, UNFORESEEN, CANCELLED, PIPE_CLOSED = 0, 1, 2, 3, 4, 70, 130, 141
 
 EXIT_CODES = """Exit codes: 0 done; 1 a node failed; 2 the command line is wrong; 3 the workflow has problems;
-4 a file cannot be read; 70 a mistake of glidewire's own; 130 cancelled."""
+4 a file cannot be read, or the output cannot be written; 70 a mistake of glidewire's own; 130 cancelled;
+141 whoever read the output went away."""
 
 _PIPE_WIDTH = 160
 """Tables are this wide where no terminal says otherwise: fewer rows are torn apart in a log or a pipe."""
 
 
 def _console(*, stderr: bool = False) -> Console:
-    piped = not (sys.stderr if stderr else sys.stdout).isatty() and "COLUMNS" not in os.environ
+    stream = sys.stderr if stderr else sys.stdout  # None where whoever started us closed it
+    piped = not (stream and stream.isatty()) and "COLUMNS" not in os.environ
     return Console(stderr=stderr, width=_PIPE_WIDTH if piped else None, soft_wrap=not stderr, emoji=False)
 
 
@@ -73,6 +75,21 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             stderr.print("cancelled", style="yellow")
             raise typer.Exit(CANCELLED) from None
+        except OSError as problem:
+            if problem.filename is not None:
+                raise
+            raise typer.Exit(_stream_failed(problem)) from None
+
+
+def _stream_failed(problem: OSError) -> int:
+    """What standard output or standard error could not take; whatever else goes there is dropped."""
+    if not isinstance(problem, BrokenPipeError):
+        with suppress(OSError):
+            print(f"error: the output cannot be written; got {problem.strerror or problem}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return PIPE_CLOSED if isinstance(problem, BrokenPipeError) else UNREADABLE
 
 
 def _code(problem: Exception) -> int:

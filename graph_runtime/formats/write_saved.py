@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,11 +60,7 @@ class _Writer:
         self._connect(nodes)
         self._arrange(nodes)
         return {
-            "id": str(
-                uuid.uuid5(
-                    uuid.NAMESPACE_OID, "\n".join(f"{call.id} {call.type}" for call in self.graph.calls.values())
-                )
-            ),
+            "id": self.graph.fresh_id(),
             "revision": 0,
             "last_node_id": self.last_node,
             "last_link_id": len(self.links),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from glidewire.graph_runtime.graph import Wire
+from glidewire.graph_runtime.history import workflow_id
 from glidewire.interfaces import cli as main_module
 from glidewire.interfaces import session
 from glidewire.interfaces.api import Workflow
@@ -339,3 +341,35 @@ def test_the_module_runs_as_a_program_and_documents_its_exit_codes(tmp_path):
     for option in ("--set", "--seed", "--output", "--models", "--input", "--device", "--dtype", "--threads", "--json",
                    "--keep-going", "--no-metadata", "--cache", "--no-cache", "--debug", "--previews"):  # fmt: skip
         assert option in text
+
+
+def program(*arguments: str, **streams: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "glidewire", *arguments], text=True, timeout=120, **streams)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_output_that_cannot_be_written_is_told_and_is_no_mistake_of_ours(tmp_path):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = program("nodes", "--json", cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (4, "error: the output cannot be written; got No space left on device\n")
+
+
+def test_a_reader_who_goes_away_ends_the_command_quietly(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as gone:
+        done = program("nodes", "--json", cwd=tmp_path, stdout=gone, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_closed_stream_is_no_trouble(tmp_path, closed):
+    done = program("cache", "stats", cwd=tmp_path, preexec_fn=lambda: os.close(closed))
+    assert done.returncode == 0
+
+
+def test_a_picture_of_an_api_form_belongs_to_the_same_workflow(cli, saved, registry, tmp_path):
+    cli("convert", saved, "api.json", "--to", "api")
+    api = Workflow.load(tmp_path / "api.json", registry=registry)
+    kept = Workflow.load(api.save(tmp_path / "again.json"), registry=registry)
+    assert workflow_id(api.graph) == workflow_id(kept.graph)
