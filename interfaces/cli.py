@@ -14,6 +14,7 @@ from . import cli_options as options
 from .cli_inspect import cache_commands, model_commands, nodes
 from .cli_options import EXIT_CODES, stdout
 from .cli_run import run
+from .cli_serve import serve
 
 app = typer.Typer(
     name="glidewire",
@@ -25,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=EXIT_CODES)(run)
+app.command(epilog=EXIT_CODES)(serve)
 app.add_typer(cache_commands, name="cache")
 app.add_typer(model_commands, name="models")
 

@@ -1,0 +1,107 @@
+"""The ordered outbox: every client gets its messages in the order in which they were sent, or is let go of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from aiohttp import web
+
+from .frames import Message, NodeText, Outgoing, Preview
+
+_MOST_WAITING: Final = 10_000
+_MOST_BYTES: Final = 64 * 2**20
+_SEND_SECONDS: Final = 30.0
+
+
+class Connection:
+    """One WebSocket and the messages that wait for it; what has a slot is replaced by newer ones of that slot."""
+
+    def __init__(self, client: str, socket: web.WebSocketResponse) -> None:
+        self.client, self.socket = client, socket
+        self.features: dict[str, Any] = {}
+        self.closing: asyncio.Future[bool] | None = None
+        self._waiting: dict[object, Outgoing] = {}
+        self._bytes = 0
+        self._more = asyncio.Event()
+        self.overrun = False
+
+    def put(self, message: Outgoing) -> None:
+        """Queue a message; a client that takes nothing for too long is let go of."""
+        slot = object() if message.slot is None else (type(message), message.slot)
+        replaced = self._waiting.pop(slot, None)
+        self._bytes += _size(message) - (_size(replaced) if replaced else 0)
+        self._waiting[slot] = message
+        self.overrun = self.overrun or len(self._waiting) > _MOST_WAITING or self._bytes > _MOST_BYTES
+        self._more.set()
+
+    async def drain(self) -> None:
+        """Send what waits, in order, until the socket closes."""
+        while not self.socket.closed:
+            await self._more.wait()
+            self._more.clear()
+            while self._waiting and not self.socket.closed:
+                if self.overrun:
+                    await self.socket.close(code=1013, message=b"too slow: reconnect for the state as it is")
+                    return
+                message = self._waiting.pop(next(iter(self._waiting)))
+                self._bytes -= _size(message)
+                async with asyncio.timeout(_SEND_SECONDS):
+                    await self._send(message)
+
+    async def _send(self, message: Outgoing) -> None:
+        match message:
+            case Message():
+                await self.socket.send_str(message.text())
+            case Preview():
+                with_node = self.features.get("supports_preview_metadata") is True
+                await self.socket.send_bytes(message.frame(with_node=with_node))
+            case NodeText():
+                await self.socket.send_bytes(message.frame())
+
+
+def _size(message: Outgoing) -> int:
+    return len(message.jpeg) if isinstance(message, Preview) else 200
+
+
+class Outbox:
+    """All connections; `post` may be called from any thread, and order is kept."""
+
+    def __init__(self) -> None:
+        self._connections: set[Connection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop in which the connections live; before it there is nobody to tell."""
+        self._loop = loop
+
+    def add(self, connection: Connection) -> None:
+        """A client came."""
+        self._connections.add(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """A client went."""
+        self._connections.discard(connection)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Who is there."""
+        return tuple(self._connections)
+
+    def post(self, messages: Iterable[Outgoing]) -> None:
+        """Send messages to whom they are for."""
+        batch = tuple(messages)
+        if batch and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver, batch)
+
+    def _deliver(self, batch: tuple[Outgoing, ...]) -> None:
+        for connection in self._connections:
+            for message in batch:
+                if message.client is None or message.client == connection.client:
+                    connection.put(message)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Do something in the loop, after the messages posted so far."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(work)
