@@ -11,6 +11,10 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
+from . import halves
+from .additions import NOTHING, Additions, AttentionAddition, found, output
+from .halves import Encoded
+
 # Conditioning carries the projected text of attention layer i under this prefix and i.
 _TEXT_KEYS_VALUES = "text_keys_values."
 
@@ -36,6 +40,7 @@ class TextImageAttention:
         attention_mask: Tensor | None = None,
         text_keys_values: Mapping[int, Tensor] | None = None,
         text_mask: Tensor | None = None,
+        additions: tuple[AttentionAddition, ...] = (),
     ) -> Tensor:
         """Picture states "batch channels height width" in and out; the mask "batch positions" is True for seen."""
         residual, spatial = hidden_states, hidden_states.shape[2:]
@@ -55,8 +60,10 @@ class TextImageAttention:
         seen = None
         if text_mask is not None:
             seen = F.pad(text_mask, (0, key.shape[2] - text_mask.shape[1]), value=True)[:, None, None]
-        h = F.scaled_dot_product_attention(query, key, value, attn_mask=seen).transpose(1, 2).flatten(2)
-        return attn.to_out[0](h).transpose(1, 2).unflatten(2, spatial) + residual
+        kind = "cross" if attn.only_cross_attention else "joint"
+        h = found(self.layer, kind, (query, key, value), text.shape[1], seen, additions).transpose(1, 2).flatten(2)
+        out = output(self.layer, attn.to_out[0](h), additions)
+        return out.transpose(1, 2).unflatten(2, spatial) + residual
 
 
 def project_text(attn: Any, text_states: Tensor) -> Tensor:
@@ -140,37 +147,55 @@ def prepared_text(conditioning: Mapping[str, Tensor], dtype: torch.dtype) -> dic
     return prepared or None
 
 
-def run_unet(
+def unet_way_down(
     unet: Any,
     picture: Tensor,
     timesteps: Tensor,
     conditioning: Mapping[str, Tensor],
+    additions: Additions = NOTHING,
     *,
-    added: Tensor,
+    added: Tensor | None,
     states: Tensor,
     mask: Tensor | None = None,
-) -> Tensor:
-    """One batched evaluation in the dtype of the weights.
+) -> Encoded:
+    """The way down and the middle of one batched evaluation, in the dtype of the weights.
 
     Args:
-        unet: From `text_image_unet`.
+        unet: From `text_image_unet`, or of its kind.
         picture: "batch in_channels height width".
         timesteps: Ids of the original schedule, "batch".
         conditioning: The entries of `projected_text`, where it was called.
-        added: What is added to the time embedding, "batch 4*widths[0]".
+        additions: What a view adds.
+        added: What the class embedding takes, such as what is added to the time embedding "batch 4*widths[0]".
         states: Text states, "batch positions width".
         mask: True for the positions that are seen, "batch positions" bool; None for all.
-
-    Returns:
-        "batch out_channels height width" in the picture's dtype.
     """
     dtype = unet.conv_in.weight.dtype
-    output = unet(
+    return halves.way_down(
+        unet,
         picture.to(dtype),
         timesteps,
-        encoder_hidden_states=states.to(dtype),
-        class_labels=added.to(dtype),
-        cross_attention_kwargs={"text_keys_values": prepared_text(conditioning, dtype), "text_mask": mask},
-        return_dict=False,
-    )[0]
-    return output.to(picture.dtype)
+        states=states.to(dtype),
+        class_labels=added,
+        attention=_attention(unet, conditioning, additions, mask),
+        residuals=tuple(residual.to(dtype) for residual in additions.residuals),
+    )
+
+
+def unet_way_up(
+    unet: Any,
+    encoded: Encoded,
+    conditioning: Mapping[str, Tensor],
+    additions: Additions = NOTHING,
+    h: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """The way up, "batch out_channels height width" in the dtype of the weights; see `halves.Halved`."""
+    return halves.way_up(unet, encoded, h=h, attention=_attention(unet, conditioning, additions, mask))
+
+
+def _attention(
+    unet: Any, conditioning: Mapping[str, Tensor], additions: Additions, mask: Tensor | None
+) -> dict[str, Any]:
+    projected = prepared_text(conditioning, unet.conv_in.weight.dtype)
+    return {"text_keys_values": projected, "text_mask": mask, "additions": additions.attention}

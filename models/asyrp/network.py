@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
+from .. import halves
+from ..additions import NOTHING, Additions
 from ..digest import network_digest
+from ..halves import Encoded
 from .spec import PixelUnetSpec
-
-
-class Encoded(NamedTuple):
-    """What the way up needs of the way down.
-
-    Attributes:
-        h: The middle block's output, "batch channels height width".
-        embedding: The time embedding, "batch embedding_width".
-        skips: In the order of the way down, "batch channels height width" each.
-    """
-
-    h: Tensor
-    embedding: Tensor
-    skips: tuple[Tensor, ...]
-
-    def repeated(self, times: int) -> Encoded:
-        """The batch behind itself, `times` times."""
-        if times == 1:
-            return self
-        h, embedding, *skips = (torch.cat([value] * times) for value in (self.h, self.embedding, *self.skips))
-        return Encoded(h, embedding, tuple(skips))
 
 
 def build_unet(spec: PixelUnetSpec) -> Any:
@@ -78,12 +59,18 @@ class PixelDenoiser(nn.Module):
     """
 
     prediction: Literal["eps", "x_0", "v"] = "eps"
+    space = "pixels"
 
     def __init__(self, spec: PixelUnetSpec) -> None:
         super().__init__()
         self.spec = spec
         self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
         self.unet: Any = build_unet(spec)
+
+    @property
+    def channels(self) -> int:
+        """Channels of x_t."""
+        return self.spec.in_channels
 
     @property
     def learned_variance(self) -> bool:
@@ -98,7 +85,9 @@ class PixelDenoiser(nn.Module):
         """Content identity of the weights and the precision they are held in, for cache keys."""
         return network_digest(self, self.spec, self.content_digest)
 
-    def forward(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
+    ) -> Tensor:
         """One batched evaluation.
 
         Args:
@@ -106,6 +95,7 @@ class PixelDenoiser(nn.Module):
                 `spec.size_multiple`.
             timesteps: Ids of the original schedule, "batch".
             conditioning: Not used.
+            additions: Whose residuals are added; its attention is not.
 
         Returns:
             "batch out_channels height width" in x_t's dtype.
@@ -113,10 +103,12 @@ class PixelDenoiser(nn.Module):
         Raises:
             GlidewireError: Sides or channels that do not fit.
         """
-        return self.decode(self.encode(x_t, timesteps)).to(x_t.dtype)
+        return self.way_up(self.way_down(x_t, timesteps, conditioning, additions), conditioning).to(x_t.dtype)
 
-    def encode(self, x_t: Tensor, timesteps: Tensor) -> Encoded:
-        """The way down and the middle, in the dtype of the weights; arguments and errors as `forward`."""
+    def way_down(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
+    ) -> Encoded:
+        """The way down and the middle; see `halves.Halved`, the rest as `forward`."""
         channels, multiple = self.spec.in_channels, self.spec.size_multiple
         if x_t.ndim != 4 or x_t.shape[1] != channels or any(side % multiple for side in x_t.shape[2:]):
             raise GlidewireError(
@@ -124,29 +116,15 @@ class PixelDenoiser(nn.Module):
                 expected=f"batch x {channels} channels x sides that are multiples of {multiple}",
                 got=tuple(x_t.shape),
             )
-        dtype = self.unet.conv_in.weight.dtype
-        embedding = self.unet.time_embedding(self.unet.time_proj(timesteps).to(dtype))
-        h = self.unet.conv_in(x_t.to(dtype))
-        skips = [h]
-        for block in self.unet.down_blocks:
-            h, passed = block(hidden_states=h, temb=embedding)
-            skips += passed
-        return Encoded(self.unet.mid_block(h, embedding), embedding, tuple(skips))
+        picture = x_t.to(self.unet.conv_in.weight.dtype)
+        return halves.way_down(self.unet, picture, timesteps, residuals=additions.residuals)
 
-    def decode(self, encoded: Encoded, h: Tensor | None = None) -> Tensor:
-        """The way up.
-
-        Args:
-            encoded: From `encode`.
-            h: Stands in for the middle block's output; None keeps it.
-
-        Returns:
-            "batch out_channels height width" in the dtype of the weights.
-        """
-        h = encoded.h if h is None else h
-        skips = encoded.skips
-        for block in self.unet.up_blocks:
-            count = len(block.resnets)
-            h = block(h, skips[-count:], encoded.embedding)
-            skips = skips[:-count]
-        return self.unet.conv_out(self.unet.conv_act(self.unet.conv_norm_out(h)))
+    def way_up(
+        self,
+        encoded: Encoded,
+        conditioning: Mapping[str, Tensor],
+        additions: Additions = NOTHING,
+        h: Tensor | None = None,
+    ) -> Tensor:
+        """The way up; see `halves.Halved`."""
+        return halves.way_up(self.unet, encoded, h=h)

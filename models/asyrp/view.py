@@ -1,30 +1,33 @@
-"""A view of a pixel denoiser that adds directions to its bottleneck: one way down, a way up for each strength."""
+"""A view of any U-Net that adds directions to its bottleneck: one way down, a way up for each strength."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from ...diffusion.identity import tensors_digest
 from ...errors import GlidewireError
+from .. import halves
 from .directions import DeltaBlocks, Directions
-from .network import PixelDenoiser
 
 STRENGTHS = "h_strengths"
+# Rows whose conditions but for the strengths are equal carry equal marks.
+_MARK = "h_condition"
 
 
 class BottleneckEdit:
     """A denoiser's eps with its bottleneck at h' = c_0 h + sum_i c_i delta_i(h, t).
 
-    A `Network` for the guidance expression; the denoiser is not changed. Its conditioning is `h_strengths`
-    "batch 1+directions", the numbers c, as `strengths` makes it. Rows that ask for the same x_t and time with
-    different strengths, such as an edited and a plain prediction, share one way down.
+    A `Network` for the guidance expression; the denoiser is not changed. Its conditioning is the denoiser's and
+    `h_strengths` "batch 1+directions", the numbers c, as `strengths` makes it. Rows that ask for the same x_t,
+    time and condition with different strengths, such as an edited and a plain prediction, share one way down.
 
     Args:
-        base: The denoiser.
+        base: The denoiser, or a view of one: a network that runs in two halves.
         directions: What is added, in this order.
 
     Raises:
@@ -33,22 +36,24 @@ class BottleneckEdit:
     Source: Kwon et al. 2023, section 4.
     """
 
-    def __init__(self, base: PixelDenoiser, directions: Sequence[Directions]) -> None:
+    def __init__(self, base: Any, directions: Sequence[Directions]) -> None:
         if not directions:
             raise GlidewireError("an edit of the bottleneck needs at least one direction")
+        channels, embedding_width = halves.bottleneck(base.unet)
         for number, direction in enumerate(directions, 1):
-            ours, theirs = base.spec.widths[-1], direction.spec.channels
-            if ours != theirs:
+            if channels != direction.spec.channels:
                 raise GlidewireError(
                     f"direction {number} is of another bottleneck than the denoiser's",
-                    expected=f"{ours} channels",
-                    got=theirs,
+                    expected=f"{channels} channels",
+                    got=direction.spec.channels,
+                    hint="Take directions that were trained for this denoiser.",
                 )
-            if isinstance(direction, DeltaBlocks) and direction.spec.embedding_width != base.spec.embedding_width:
+            if isinstance(direction, DeltaBlocks) and direction.spec.embedding_width != embedding_width:
                 raise GlidewireError(
                     f"direction {number} is of another time embedding than the denoiser's",
-                    expected=f"{base.spec.embedding_width} channels",
+                    expected=f"{embedding_width} channels",
                     got=direction.spec.embedding_width,
+                    hint="Take directions that were trained for this denoiser.",
                 )
         self.base, self.directions = base, tuple(directions)
 
@@ -61,6 +66,16 @@ class BottleneckEdit:
     def prediction(self) -> Literal["eps", "x_0", "v"]:
         """What the output is."""
         return self.base.prediction
+
+    @property
+    def channels(self) -> int:
+        """Channels of x_t."""
+        return self.base.channels
+
+    @property
+    def space(self) -> str:
+        """What x_t is."""
+        return self.base.space
 
     @property
     def learned_variance(self) -> bool:
@@ -85,11 +100,17 @@ class BottleneckEdit:
         return {STRENGTHS: torch.tensor([[of_h, *(coefficients or [0.0] * self.count)]])}
 
     def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Nothing can be computed ahead."""
-        return conditioning
+        """The denoiser's own preparation, and a mark by which equal conditions are known."""
+        others = {name: value for name, value in conditioning.items() if name != STRENGTHS}
+        mark = hashlib.sha256(tensors_digest(others).encode()).digest()[:7]
+        return {
+            **self.base.prepare(others),
+            **{name: conditioning[name] for name in (STRENGTHS,) if name in conditioning},
+            _MARK: torch.tensor([[int.from_bytes(mark)]], device=next(iter(conditioning.values())).device),
+        }
 
     def __call__(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
-        """One batched evaluation; see `PixelDenoiser.forward`.
+        """One batched evaluation; see the denoiser's own.
 
         Raises:
             GlidewireError: The strengths are missing or do not fit the batch or the directions.
@@ -102,26 +123,48 @@ class BottleneckEdit:
                 got="nothing" if c is None else tuple(c.shape),
             )
         c = c.expand(len(x_t), -1)
-        times = _repetitions(x_t, timesteps, c)
-        rows = len(x_t) // times
-        encoded = self.base.encode(x_t[:rows], timesteps[:rows])
-        edited = c[:, 0].to(encoded.h)[:, None, None, None] * torch.cat([encoded.h] * times)
+        marks = conditioning.get(_MARK, torch.zeros_like(timesteps)[:, None]).expand(len(x_t), -1)
+        others = {name: value for name, value in conditioning.items() if name not in (STRENGTHS, _MARK)}
+        firsts, places = _shared(x_t, timesteps, marks, c)
+        below = {name: value if len(value) == 1 else value[firsts] for name, value in others.items()}
+        encoded = self.base.way_down(x_t[firsts], timesteps[firsts], below)
+        spread = encoded.rows(places)
+        edited = c[:, 0].to(spread.h)[:, None, None, None] * spread.h
         if bool(c[:, 1:].any()):
-            deltas = self.deltas(encoded.h, encoded.embedding, timesteps[:rows])
+            deltas = self.deltas(encoded.h, encoded.embedding, timesteps[firsts])
             for delta, strength in zip(deltas, c[:, 1:].T, strict=True):
-                edited = edited + strength.to(edited)[:, None, None, None] * torch.cat([delta] * times)
-        return self.base.decode(encoded.repeated(times), edited).to(x_t.dtype)
+                edited = edited + strength.to(edited)[:, None, None, None] * delta[places]
+        return self.base.way_up(spread, others, h=edited).to(x_t.dtype)
 
     def deltas(self, h: Tensor, embedding: Tensor, timesteps: Tensor) -> tuple[Tensor, ...]:
         """Every direction at h "batch channels height width", shaped as h."""
         return tuple(delta for direction in self.directions for delta in direction(h, embedding, timesteps))
 
 
-def _repetitions(x_t: Tensor, timesteps: Tensor, strengths: Tensor) -> int:
-    """How often the batch holds the same pictures and times, one run of equal strengths after another."""
-    times = 1 + int((strengths[1:] != strengths[:-1]).any(dim=1).sum())
-    if times == 1 or len(x_t) % times:
-        return 1
-    pictures, clocks = x_t.unflatten(0, (times, -1)), timesteps.unflatten(0, (times, -1))
-    same = bool((pictures == pictures[:1]).all()) and bool((clocks == clocks[:1]).all())
-    return times if same else 1
+def _shared(x_t: Tensor, timesteps: Tensor, marks: Tensor, strengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows that need a way down of their own, and for each row of the batch the place of its own among them.
+
+    The batch is one run of equal strengths and marks after another: the leaves of an expression.
+    """
+    firsts: list[tuple[int, int]] = []
+    places: list[int] = []
+    for start, end in _runs(torch.cat([marks.double(), strengths.double()], dim=1)):
+        same = (first for first in firsts if _equal(first, (start, end), x_t, timesteps, marks))
+        first = next(same, None)
+        if first is None:
+            firsts.append(first := (start, end))
+        before = sum(stop - begin for begin, stop in firsts[: firsts.index(first)])
+        places += range(before, before + end - start)
+    kept = [row for start, end in firsts for row in range(start, end)]
+    return torch.tensor(kept, device=x_t.device), torch.tensor(places, device=x_t.device)
+
+
+def _runs(rows: Tensor) -> Iterator[tuple[int, int]]:
+    """Beginnings and ends of stretches of equal rows."""
+    changes = (rows[1:] != rows[:-1]).any(dim=1).nonzero().flatten() + 1
+    ends = [*changes.tolist(), len(rows)]
+    yield from zip([0, *ends[:-1]], ends, strict=True)
+
+
+def _equal(one: tuple[int, int], other: tuple[int, int], *tensors: Tensor) -> bool:
+    return all(torch.equal(each[slice(*one)], each[slice(*other)]) for each in tensors)

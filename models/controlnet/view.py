@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence, Set
 from torch import Tensor
 
 from ...errors import GlidewireError
-from ..ldm.additions import NOTHING, Additions
 from ..ldm.attention import given, projected_context
 from ..ldm.network import LatentDenoiser
 from ..ldm.view import DenoiserView
@@ -93,14 +92,14 @@ class Controlled(DenoiserView):
         features = self.control.encode(hints)
         return {self._features: features, **self.control.project_context(context, self._context)}
 
-    def additions(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Additions:
-        """Residuals, each times its strength."""
+    def residuals(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """The control network's, each times its strength."""
         if not any(self.strengths):
-            return NOTHING
+            return ()
         projected = projected_context(conditioning, self.control.encoder.conv_in.weight.dtype, self._context)
         features = conditioning[self._features].expand(x_t.shape[0], -1, -1, -1)
         residuals = self.control(x_t, timesteps, conditioning["context"], features, projected)
-        return Additions(residuals=tuple(s * residual for s, residual in zip(self.strengths, residuals, strict=True)))
+        return tuple(s * residual for s, residual in zip(self.strengths, residuals, strict=True))
 
     def _hint(self, conditioning: Mapping[str, Tensor], name: str, channels: int) -> Tensor:
         hint = conditioning.get(f"{self.name}.{name}")

@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
-from ..text_image_unet import projected_text, run_unet, text_image_unet
+from ..additions import NOTHING, Additions
+from ..halves import Encoded
+from ..text_image_unet import projected_text, text_image_unet, unet_way_down, unet_way_up
 from .spec import GlideSpec
 from .text import TextTransformer
 
@@ -46,6 +48,7 @@ class GlideTextToImage(nn.Module):
     """
 
     prediction: Literal["eps", "x_0", "v"] = "eps"
+    channels, space = 3, "pixels"
 
     def __init__(self, spec: GlideSpec, *, dropout: float = 0.0) -> None:
         super().__init__()
@@ -92,13 +95,16 @@ class GlideTextToImage(nn.Module):
         """Conditioning with every layer's text keys and values projected, once per sampling run."""
         return {**conditioning, **projected_text(self.unet, conditioning["text_states"])}
 
-    def forward(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
+    ) -> Tensor:
         """One batched evaluation.
 
         Args:
             x_t: Noised picture, "batch 3 height width"; sides are multiples of `spec.size_multiple`.
             timesteps: Ids of the original schedule, "batch" (0 ... 999).
             conditioning: See the class.
+            additions: What a view adds.
 
         Returns:
             eps and variance values, "batch out_channels height width", in x_t's dtype; the network computes
@@ -107,6 +113,13 @@ class GlideTextToImage(nn.Module):
         Raises:
             GlidewireError: A side that does not fit, or conditioning that the variant needs is missing.
         """
+        encoded = self.way_down(x_t, timesteps, conditioning, additions)
+        return self.way_up(encoded, conditioning, additions).to(x_t.dtype)
+
+    def way_down(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
+    ) -> Encoded:
+        """The way down and the middle; see `halves.Halved`, the rest as `forward`."""
         multiple = self.spec.size_multiple
         if x_t.shape[-2] % multiple or x_t.shape[-1] % multiple:
             raise GlidewireError(
@@ -116,7 +129,18 @@ class GlideTextToImage(nn.Module):
             )
         picture = torch.cat([x_t, *self._pictures(x_t, conditioning)], dim=1)
         added, states = conditioning["text_embedding"], conditioning["text_states"]
-        return run_unet(self.unet, picture, timesteps, conditioning, added=added, states=states)
+        added = added.to(self.unet.conv_in.weight.dtype)
+        return unet_way_down(self.unet, picture, timesteps, conditioning, additions, added=added, states=states)
+
+    def way_up(
+        self,
+        encoded: Encoded,
+        conditioning: Mapping[str, Tensor],
+        additions: Additions = NOTHING,
+        h: Tensor | None = None,
+    ) -> Tensor:
+        """The way up; see `halves.Halved`."""
+        return unet_way_up(self.unet, encoded, conditioning, additions, h)
 
     def _pictures(self, x_t: Tensor, conditioning: Mapping[str, Tensor]) -> list[Tensor]:
         """What stands beside x_t in the first convolution, in the published order."""

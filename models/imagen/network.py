@@ -10,8 +10,10 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
+from ..additions import NOTHING, Additions
 from ..digest import network_digest
-from ..text_image_unet import TextImageAttention, attentions, prepared_text, projected_text
+from ..halves import Encoded
+from ..text_image_unet import TextImageAttention, attentions, projected_text, unet_way_down, unet_way_up
 from .spec import ImagenSpec
 
 
@@ -66,12 +68,18 @@ class ImagenDenoiser(nn.Module):
     """
 
     prediction: Literal["eps", "x_0", "v"] = "eps"
+    space = "pixels"
 
     def __init__(self, spec: ImagenSpec) -> None:
         super().__init__()
         self.spec = spec
         self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
         self.unet: Any = build_unet(spec)
+
+    @property
+    def channels(self) -> int:
+        """Channels of x_t."""
+        return self.spec.channels
 
     @property
     def learned_variance(self) -> bool:
@@ -87,13 +95,16 @@ class ImagenDenoiser(nn.Module):
         """What the text adds to the time embedding: "batch positions text_width" to "batch time_width"."""
         return self.unet.add_embedding(text_states.to(self.unet.conv_in.weight.dtype))
 
-    def forward(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
+    ) -> Tensor:
         """One batched evaluation.
 
         Args:
             x_t: Noised picture, "batch 3 height width"; sides are multiples of `spec.size_multiple`.
             timesteps: Ids of the original schedule, "batch" (0 ... 999).
             conditioning: See the class.
+            additions: What a view adds.
 
         Returns:
             "batch out_channels height width" in x_t's dtype; the network computes in the dtype of its weights.
@@ -101,6 +112,13 @@ class ImagenDenoiser(nn.Module):
         Raises:
             GlidewireError: Sides, channels or conditioning that do not fit.
         """
+        encoded = self.way_down(x_t, timesteps, conditioning, additions)
+        return self.way_up(encoded, conditioning, additions).to(x_t.dtype)
+
+    def way_down(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
+    ) -> Encoded:
+        """The way down and the middle; see `halves.Halved`, the rest as `forward`."""
         channels, multiple = self.spec.channels, self.spec.size_multiple
         if x_t.ndim != 4 or x_t.shape[1] != channels or any(side % multiple for side in x_t.shape[2:]):
             raise GlidewireError(
@@ -108,21 +126,21 @@ class ImagenDenoiser(nn.Module):
                 expected=f"batch x {channels} channels x sides that are multiples of {multiple}",
                 got=tuple(x_t.shape),
             )
-        dtype = self.unet.conv_in.weight.dtype
-        level = None
-        picture = x_t
+        level, picture, states = None, x_t, self._states(conditioning)
         if self.spec.upsampler:
             low_res, level = self._low_res(x_t, conditioning)
             picture = torch.cat([x_t, low_res], dim=1)
-        output = self.unet(
-            picture.to(dtype),
-            timesteps,
-            encoder_hidden_states=self._states(conditioning),
-            class_labels=level,
-            cross_attention_kwargs={"text_keys_values": prepared_text(conditioning, dtype)},
-            return_dict=False,
-        )[0]
-        return output.to(x_t.dtype)
+        return unet_way_down(self.unet, picture, timesteps, conditioning, additions, added=level, states=states)
+
+    def way_up(
+        self,
+        encoded: Encoded,
+        conditioning: Mapping[str, Tensor],
+        additions: Additions = NOTHING,
+        h: Tensor | None = None,
+    ) -> Tensor:
+        """The way up; see `halves.Halved`."""
+        return unet_way_up(self.unet, encoded, conditioning, additions, h)
 
     def digest(self) -> str:
         """Content identity of the weights and the precision they are held in, for cache keys."""

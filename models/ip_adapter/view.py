@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import GlidewireError
-from ..ldm.additions import NOTHING, Additions, Part
+from ..additions import AttentionAddition, Part
 from ..ldm.attention import attention_layers, given, split_heads
 from ..ldm.network import LatentDenoiser
 from ..ldm.view import DenoiserView
@@ -89,10 +89,10 @@ class ImagePrompted(DenoiserView):
                 found[self._low_rank(number)] = self.layer(number).low_rank(_LOW_RANK["key_value"], context)
         return found
 
-    def additions(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Additions:
+    def attention(self, conditioning: Mapping[str, Tensor], size: tuple[int, int]) -> tuple[AttentionAddition, ...]:
         """The terms of attention under a prepared conditioning."""
         names = self.prepared_names()
-        return Additions(attention=(_Terms(self, {n: conditioning[n] for n in names}),)) if names else NOTHING
+        return (_Terms(self, {name: conditioning[name] for name in names}),) if names else ()
 
     def layer(self, number: int) -> AdaptedLayer:
         """The adapter's part of an attention layer."""
@@ -108,8 +108,8 @@ class ImagePrompted(DenoiserView):
 
 
 @dataclass(frozen=True)
-class _Terms:
-    """An `AttentionAddition` of one evaluation."""
+class _Terms(AttentionAddition):
+    """Those of one evaluation."""
 
     view: ImagePrompted
     prepared: Mapping[str, Tensor]

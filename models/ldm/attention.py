@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
-from .additions import AttentionAddition, Part
+from ..additions import AttentionAddition, Part, found, output
 
 # Conditioning carries the projected context of attention layer i under this prefix and i.
 CONTEXT = "context_keys_values."
@@ -33,7 +32,7 @@ class ContextAttention:
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         context_keys_values: Mapping[int, Tensor] | None = None,
-        additions: Sequence[AttentionAddition] = (),
+        additions: tuple[AttentionAddition, ...] = (),
     ) -> Tensor:
         """Picture states "batch positions width" in and out."""
         states = hidden_states if encoder_hidden_states is None else encoder_hidden_states
@@ -41,19 +40,12 @@ class ContextAttention:
             projected = context_keys_values[self.layer]
         else:
             projected = project(attn, states)
-        query, key, value = (
-            split_heads(rows, attn.heads)
-            for rows in (
-                self._with(additions, "query", hidden_states, attn.to_q(hidden_states)),
-                *self._with(additions, "key_value", states, projected).chunk(2, dim=-1),
-            )
-        )
-        h = F.scaled_dot_product_attention(query, key, value)
-        for addition in additions:
-            term = addition.attended(self.layer, query)
-            h = h if term is None else h + term
-        h = h.transpose(1, 2).flatten(2)
-        return self._with(additions, "out", h, attn.to_out[0](h))
+        query = split_heads(self._with(additions, "query", hidden_states, attn.to_q(hidden_states)), attn.heads)
+        keys_values = self._with(additions, "key_value", states, projected).chunk(2, dim=-1)
+        key, value = (split_heads(rows, attn.heads) for rows in keys_values)
+        kind, context = ("cross", key.shape[2]) if attn.is_cross_attention else ("self", 0)
+        h = found(self.layer, kind, (query, key, value), context, None, additions).transpose(1, 2).flatten(2)
+        return output(self.layer, self._with(additions, "out", h, attn.to_out[0](h)), additions)
 
     def _with(self, additions: Sequence[AttentionAddition], part: Part, states: Tensor, projected: Tensor) -> Tensor:
         for addition in additions:

@@ -12,8 +12,10 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from ...errors import GlidewireError
+from .. import halves
+from ..additions import NOTHING, Additions
 from ..digest import network_digest
-from .additions import NOTHING, Additions
+from ..halves import Encoded
 from .attention import attend_by_layer, given, project_context, projected_context
 from .spec import UnetSpec
 
@@ -128,7 +130,7 @@ class LatentDenoiser(nn.Module):
                 multiples of `spec.size_multiple`.
             timesteps: Ids of the original schedule, "batch" (0 ... 999).
             conditioning: See the class.
-            additions: What a view adds (see `view.DenoiserView`); only to a denoiser with a context.
+            additions: What a view adds (see `view.DenoiserView`); attention's only to a denoiser with a context.
 
         Returns:
             The prediction, in x_t's shape and dtype; the network computes in the dtype of its weights.
@@ -136,30 +138,48 @@ class LatentDenoiser(nn.Module):
         Raises:
             GlidewireError: Sides, channels or conditioning that do not fit.
         """
+        encoded = self.way_down(x_t, timesteps, conditioning, additions)
+        return self.way_up(encoded, conditioning, additions).to(x_t.dtype)
+
+    def way_down(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
+    ) -> Encoded:
+        """The way down and the middle; see `halves.Halved`, the rest as `forward`."""
         self._check(x_t)
         dtype = self.unet.conv_in.weight.dtype
         beside = [self._beside(x_t, conditioning, name, channels) for name, channels in self.spec.beside]
-        options: dict[str, Any] = {"return_dict": False}
+        labels = None
         if self.spec.classes:
-            options["class_labels"] = given(conditioning, "class_label", "batch")
+            labels = given(conditioning, "class_label", "batch")
         if self.spec.vector_width:
-            vector = given(conditioning, "vector", f"batch {self.spec.vector_width}")
-            options["class_labels"] = vector.to(dtype)
-        if self.spec.context_width:
-            options["encoder_hidden_states"] = self._context(conditioning)
-            options["cross_attention_kwargs"] = {
-                "context_keys_values": projected_context(conditioning, dtype),
-                "additions": additions.attention,
-            }
-        if additions.residuals:
-            *skips, middle = (residual.to(dtype) for residual in additions.residuals)
-            options["down_block_additional_residuals"] = tuple(skips)
-            options["mid_block_additional_residual"] = middle
-        return self.unet(torch.cat([x_t, *beside], dim=1).to(dtype), timesteps, **options)[0].to(x_t.dtype)
+            labels = given(conditioning, "vector", f"batch {self.spec.vector_width}").to(dtype)
+        return halves.way_down(
+            self.unet,
+            torch.cat([x_t, *beside], dim=1).to(dtype),
+            timesteps,
+            states=self._context(conditioning) if self.spec.context_width else None,
+            class_labels=labels,
+            attention=self._attention(conditioning, additions),
+            residuals=tuple(residual.to(dtype) for residual in additions.residuals),
+        )
+
+    def way_up(
+        self,
+        encoded: Encoded,
+        conditioning: Mapping[str, Tensor],
+        additions: Additions = NOTHING,
+        h: Tensor | None = None,
+    ) -> Tensor:
+        """The way up; see `halves.Halved`."""
+        return halves.way_up(self.unet, encoded, h=h, attention=self._attention(conditioning, additions))
 
     def digest(self) -> str:
         """Content identity of the weights and the precision they are held in, for cache keys."""
         return network_digest(self, self.spec, self.content_digest)
+
+    def _attention(self, conditioning: Mapping[str, Tensor], additions: Additions) -> dict[str, Any]:
+        projected = projected_context(conditioning, self.unet.conv_in.weight.dtype)
+        return {"context_keys_values": projected, "additions": additions.attention}
 
     def _context(self, conditioning: Mapping[str, Tensor]) -> Tensor:
         context = given(conditioning, "context", f"batch positions {self.spec.context_width}")

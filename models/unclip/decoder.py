@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..additions import NOTHING, Additions
 from ..digest import network_digest
-from ..text_image_unet import projected_text, run_unet, text_image_unet
+from ..halves import Encoded
+from ..text_image_unet import projected_text, text_image_unet, unet_way_down, unet_way_up
 from .condition import CONDITIONS
 from .shapes import check_sides, required
 from .spec import DecoderSpec
@@ -99,13 +101,16 @@ class Decoder(nn.Module):
         context = required(conditioning.get("context"), "context", "batch", "positions", self.spec.context_width)
         return {**conditioning, **projected_text(self.unet, context)}
 
-    def forward(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
+    ) -> Tensor:
         """One batched evaluation.
 
         Args:
             x_t: "batch channels height width"; sides are multiples of `spec.size_multiple`.
             timesteps: Ids of the original schedule, "batch" (0 ... 999).
             conditioning: See the class.
+            additions: What a view adds.
 
         Returns:
             eps and variance values, "batch 2*channels height width", in x_t's dtype; the network computes in the
@@ -114,13 +119,32 @@ class Decoder(nn.Module):
         Raises:
             GlidewireError: Sides, channels or conditioning that do not fit.
         """
+        encoded = self.way_down(x_t, timesteps, conditioning, additions)
+        return self.way_up(encoded, conditioning, additions).to(x_t.dtype)
+
+    def way_down(
+        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
+    ) -> Encoded:
+        """The way down and the middle; see `halves.Halved`, the rest as `forward`."""
         spec = self.spec
         check_sides(x_t, spec.channels, spec.size_multiple)
         context = required(conditioning.get("context"), "context", "batch", "positions", spec.context_width)
         addition = required(conditioning.get("time_addition"), "time_addition", "batch", spec.time_width)
         picture = torch.cat([x_t, *self._known(x_t, conditioning)], dim=1)
-        mask = conditioning.get("text_mask")
-        return run_unet(self.unet, picture, timesteps, conditioning, added=addition, states=context, mask=mask)
+        added, mask = addition.to(self.unet.conv_in.weight.dtype), conditioning.get("text_mask")
+        return unet_way_down(
+            self.unet, picture, timesteps, conditioning, additions, added=added, states=context, mask=mask
+        )
+
+    def way_up(
+        self,
+        encoded: Encoded,
+        conditioning: Mapping[str, Tensor],
+        additions: Additions = NOTHING,
+        h: Tensor | None = None,
+    ) -> Tensor:
+        """The way up; see `halves.Halved`."""
+        return unet_way_up(self.unet, encoded, conditioning, additions, h, conditioning.get("text_mask"))
 
     def _known(self, x_t: Tensor, conditioning: Mapping[str, Tensor]) -> list[Tensor]:
         """What stands beside x_t in the first convolution: the known part, and where it is."""

@@ -123,7 +123,7 @@ def test_ddpm_and_its_edits(parity: Callable[[str], Any], tmp_path: Path) -> Non
     case = parity("asyrp_unet")
     model, directions = load_case(case, tmp_path)
     x, t, low = case.inputs["x"], case.inputs["t"], case.inputs["t_low"]
-    encoded = model.encode(x, t)
+    encoded = model.way_down(x, t, {})
     case.assert_close("temb", encoded.embedding)
     case.assert_close("h", encoded.h)
     case.assert_close("eps", model(x, t, {}))
@@ -150,7 +150,7 @@ def test_guided_and_its_edit(parity: Callable[[str], Any], tmp_path: Path) -> No
     x, t = case.inputs["x"], case.inputs["t"]
     for output in ("model_output", "model_output_plain"):
         case.assert_close(output, model(x, t, {}))
-    encoded, view = model.encode(x, t), BottleneckEdit(model, directions)
+    encoded, view = model.way_down(x, t, {}), BottleneckEdit(model, directions)
     case.assert_close("h", encoded.h)
     case.assert_close("delta_h", view.deltas(encoded.h, encoded.embedding, t)[0])
     of_h, *strengths = case.config["hs_coeff"]

@@ -14,7 +14,7 @@ from glidewire.models.controlnet.view import Controlled
 from glidewire.models.ip_adapter.network import IpAdapter
 from glidewire.models.ip_adapter.spec import PUBLISHED, IpAdapterSpec
 from glidewire.models.ip_adapter.view import ImagePrompted
-from glidewire.models.ldm.additions import NOTHING, Additions
+from glidewire.models.additions import NOTHING, Additions
 from glidewire.models.ldm.network import LatentDenoiser
 from glidewire.models.ldm.spec import UnetSpec
 

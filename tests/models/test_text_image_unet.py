@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from glidewire.models.text_image_unet import projected_text, run_unet, text_image_unet
+from glidewire.models.text_image_unet import projected_text, text_image_unet, unet_way_down, unet_way_up
 
 WIDTH, POSITIONS = 6, 5
+
+
+def run_unet(unet: Any, *, conditioning: Any, picture: torch.Tensor, mask: Any = None, **given: Any) -> torch.Tensor:
+    given["added"] = given["added"].to(unet.conv_in.weight.dtype)
+    encoded = unet_way_down(unet, picture, conditioning=conditioning, mask=mask, **given)
+    return unet_way_up(unet, encoded, conditioning, mask=mask).to(picture.dtype)
 
 
 @pytest.fixture(scope="module")
