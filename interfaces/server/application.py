@@ -24,6 +24,7 @@ from . import (
     queue_routes,
     settings,
     templates,
+    uploads,
     user_files,
 )
 from .access import Access
@@ -34,7 +35,7 @@ from .queue_routes import LONGEST_PROMPT
 from .state import SERVER, Server
 from .worker import Worker
 
-ROOMS: Final = (queue_routes, job_routes, node_routes, files, user_files, settings, templates, machine)
+ROOMS: Final = (queue_routes, job_routes, node_routes, files, uploads, user_files, settings, templates, machine)
 """Each has ROUTES, which are served with and without the prefix /api."""
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from ...errors import GlidewireError
 from ...graph_runtime.context import CancelToken
@@ -14,8 +17,11 @@ from . import submission
 from .frames import Message, Outgoing
 from .jobs import Job, JobStore
 from .narration import Narration
+from .submission import Submission
 
 _LOG = logging.getLogger(__name__)
+_CHECKED_KEPT: Final = 64
+_RETRY_SECONDS: Final = 1.0
 
 
 class Worker:
@@ -30,7 +36,8 @@ class Worker:
     def __init__(self, session: Session, store: JobStore, post: Callable[[Iterable[Outgoing]], None]) -> None:
         self._session, self._store, self._post = session, store, post
         self._more = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
+        self._checked: OrderedDict[str, Submission] = OrderedDict()
         self._lock = threading.Lock()
         self._running: tuple[Job, CancelToken, Narration | None] | None = None
         self._thread = threading.Thread(target=self._work, name="glidewire worker", daemon=True)
@@ -39,8 +46,12 @@ class Worker:
         """Begin with the jobs that are there."""
         self._thread.start()
 
-    def wake(self) -> None:
-        """There is a new job."""
+    def wake(self, id_: str, checked: Submission) -> None:
+        """There is a new job, just read and checked."""
+        with self._lock:
+            self._checked[id_] = checked
+            if len(self._checked) > _CHECKED_KEPT:
+                self._checked.popitem(last=False)
         self._more.set()
 
     @property
@@ -65,7 +76,7 @@ class Worker:
 
     def close(self, seconds: float = 10) -> None:
         """Stop the running job, which goes back into the queue, and end."""
-        self._closing = True
+        self._closing.set()
         self.cancel()
         self._more.set()
         if self._thread.is_alive():
@@ -78,7 +89,7 @@ class Worker:
         return Message("status", {**data, "sid": sid} if sid else data, sid, None if sid else "status")
 
     def _work(self) -> None:
-        while not self._closing:
+        while not self._closing.is_set():
             self._more.clear()
             try:
                 job = self._store.take()
@@ -104,7 +115,9 @@ class Worker:
     def _narrated(self, job: Job, token: CancelToken) -> list[Outgoing]:
         """Run a job and keep what comes of it; returns the messages that tell its end."""
         try:
-            asked = submission.read(self._store.request(job.id), self._session)
+            with self._lock:
+                asked = self._checked.pop(job.id, None)
+            asked = asked or submission.read(self._store.request(job.id), self._session)
         except GlidewireError as problem:  # it was in order when it was queued: a file went, perhaps
             narration = Narration(job, Graph([]))
             said = [*narration.begin(), *narration.refused(problem)]
@@ -128,10 +141,16 @@ class Worker:
 
     def _keep(self, job: Job, narration: Narration) -> list[Outgoing]:
         status, outcome, last = narration.end()
-        if status == "cancelled" and self._closing:
+        if status == "cancelled" and self._closing.is_set():
             self._store.put_back(job)
-        else:
-            self._store.finish(job, status, outcome)
+            return last
+        while not self._closing.is_set():
+            try:
+                self._store.finish(job, status, outcome)
+                break
+            except sqlite3.Error as problem:  # a full disk takes no new jobs either: wait for room, lose nothing
+                _LOG.error("what came of job %s cannot be kept yet: %s", job.id, problem)
+                self._closing.wait(_RETRY_SECONDS)
         return last
 
     def _set(self, running: tuple[Job, CancelToken, Narration | None] | None) -> None:
