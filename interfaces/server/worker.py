@@ -132,6 +132,7 @@ class Worker:
                 on_event=lambda event: self._post(narration.hear(event)),
                 cancel=token,
                 previews=job.client is not None,
+                frames=job.client is not None,
             )
         except Exception as problem:
             if not isinstance(problem, GlidewireError):
