@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from .noise import Noise
 from .prediction import Prediction, Step
 from .schedules import NoiseSchedule
 from .solvers import Clip, Solver, ddim_inverse_step
-from .trajectory import OnKeys, Trajectory, boundaries, resume, state_keys, stored_state
+from .trajectory import Keeper, OnKeys, Trajectory, boundaries, resume, state_keys
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +90,8 @@ def sample(
         noise: Where its noise comes from; may be None for a deterministic solver.
         start_index: Steps to leave out at the noisy end (SDEdit).
         stop_index: Step to stop before; None runs to the clean end.
-        on_step: Called after every step that is computed (not for resumed ones); may raise to cancel.
+        on_step: Called after every step that is computed (not for resumed ones); may raise to cancel, and then
+            the state after that step is stored.
         trajectory: Stored states to resume from and add to; the result is the same as without, bit for bit.
         store_every: Steps between stored states; 0 stores only where guidance changes, and the end.
         evaluator: The evaluator to use (to count its forwards); a fresh one by default.
@@ -114,24 +114,19 @@ def sample(
         )
     steps = [Step.of(schedule, index) for index in range(start_index, stop_index)]
     x_t = _working(x_T)
-    done, store_after, keys = 0, set[int](), list[str]()
+    done, keeper = 0, Keeper()
     evaluator = evaluator or Evaluator()
     evaluator.memory = {}
     if trajectory is not None:
         keys = state_keys(denoiser, steps, x_t, solver, noise)
-        store_after = boundaries(denoiser, steps, store_every)
         if on_keys is not None:
             on_keys(keys[1:])
         done, x_t, evaluator.memory = resume(trajectory, keys, x_t)
-    kept_at = time.monotonic()
+        keeper = Keeper(trajectory, keys, boundaries(denoiser, steps, store_every))
     for count, step in enumerate(steps[done:], done + 1):
         record = _advance(evaluator, denoiser, x_t, step, solver, noise)
         x_t = record.x_next
-        if trajectory is not None and count in store_after:
-            trajectory.store(keys[count], stored_state(x_t, evaluator.memory), time.monotonic() - kept_at)
-            kept_at = time.monotonic()
-        if on_step is not None:
-            on_step(record)
+        keeper.step(count, x_t, evaluator.memory, partial(on_step, record) if on_step else None)
     return x_t if steps else x_t.clone()
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -15,7 +15,7 @@ from .denoiser import Denoiser
 from .evaluator import Evaluator
 from .prediction import Progress
 from .token_noise import TokenNoise
-from .trajectory import OnKeys, Trajectory, boundaries, chained_keys, resume, stored_state
+from .trajectory import Keeper, OnKeys, Trajectory, boundaries, chained_keys, resume
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def walk(
         start: Tokens "batch ...", int64.
         rules: The sampler.
         noise: Where the random numbers come from.
-        on_step: Called after every step that is computed (not for resumed ones); may raise to cancel.
+        on_step: Called after every step that is computed (not for resumed ones); may raise to cancel, and then
+            the state after that step is stored.
         trajectory: Stored states to resume from and add to; the result is the same as without.
         store_every: Steps between stored states; 0 stores only where guidance changes, and the end.
         evaluator: The evaluator to use (to count its forwards); a fresh one by default.
@@ -101,26 +102,21 @@ def walk(
     Raises:
         GlidewireError: As `evaluate_logits`, or noise that does not fit; and whatever `on_step` raises.
     """
-    done, keys, store_after, tokens = 0, list[str](), set[int](), start
+    done, keeper, tokens = 0, Keeper(), start
     evaluator = evaluator or Evaluator()
     evaluator.memory = {}
     if trajectory is not None:
         texts = (TokenStep.signature, lambda step: noise.signature(step.index))
         keys = chained_keys(denoiser, steps, start, rules.signature(), *texts)
-        store_after = boundaries(denoiser, steps, store_every)
         if on_keys is not None:
             on_keys(keys[1:])
         done, tokens, evaluator.memory = resume(trajectory, keys, start)
-    kept_at = time.monotonic()
+        keeper = Keeper(trajectory, keys, boundaries(denoiser, steps, store_every))
     for count, step in enumerate(steps[done:], done + 1):
         logits = evaluate_logits(evaluator, denoiser, tokens, step)
         record = rules.advance(logits, tokens, step, noise)
         tokens = record.next
-        if trajectory is not None and count in store_after:
-            trajectory.store(keys[count], stored_state(tokens, evaluator.memory), time.monotonic() - kept_at)
-            kept_at = time.monotonic()
-        if on_step is not None:
-            on_step(record)
+        keeper.step(count, tokens, evaluator.memory, partial(on_step, record) if on_step else None)
     return tokens if steps else start.clone()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -118,6 +119,39 @@ def boundaries(denoiser: Denoiser, steps: Sequence[Progress], store_every: int) 
     changes = {done for done in range(1, len(steps)) if sets[done] != sets[done - 1]}
     regular = set(range(store_every, len(steps), store_every)) if store_every > 0 else set()
     return changes | regular | {len(steps)}
+
+
+@dataclass
+class Keeper:
+    """Stores the states of one walk: at its boundaries, and the last one where its listener ends it.
+
+    Args:
+        trajectory: The store; without one nothing is kept.
+        keys: Of the state before the first step and after each.
+        store_after: Counts of done steps after which to store.
+    """
+
+    trajectory: Trajectory | None = None
+    keys: Sequence[str] = ()
+    store_after: Set[int] = frozenset()
+    _kept_at: float = field(default_factory=time.monotonic)
+
+    def step(self, done: int, x_t: Tensor, memory: Mapping[str, Tensor], tell: Callable[[], None] | None) -> None:
+        """Keep the state after `done` steps where it is due, and tell of the step; where that raises, keep it too."""
+        if done in self.store_after:
+            self._keep(done, x_t, memory)
+        if tell is not None:
+            try:
+                tell()
+            except BaseException:
+                if done not in self.store_after:
+                    self._keep(done, x_t, memory)
+                raise
+
+    def _keep(self, done: int, x_t: Tensor, memory: Mapping[str, Tensor]) -> None:
+        if self.trajectory is not None:
+            self.trajectory.store(self.keys[done], stored_state(x_t, memory), time.monotonic() - self._kept_at)
+            self._kept_at = time.monotonic()
 
 
 _MEMORY = "memory/"

@@ -183,20 +183,22 @@ def test_on_step_reports_every_step(pair) -> None:
     assert norms["x_t"][0].item() == pytest.approx(X_T[0].square().mean().sqrt().item())
 
 
-def test_cancelling_ends_within_one_step_and_keeps_what_was_stored(pair) -> None:
+@pytest.mark.parametrize("last", [0, 3, 9, 11])
+def test_cancelling_ends_within_one_step_and_loses_none(pair, solver, last: int) -> None:
     class Cancelled(Exception):
         pass
 
     def cancel(record: samplers.StepRecord) -> None:
-        if record.index == 11:
+        if record.index == last:
             raise Cancelled
 
     evaluator, store = Evaluator(), MemoryTrajectory()
+    settings = {"on_step": cancel, "trajectory": store, "evaluator": evaluator}
     with pytest.raises(Cancelled):
-        samplers.sample(pair[0], SCHEDULE, X_T, solvers.ddim(), on_step=cancel, trajectory=store, evaluator=evaluator)
-    assert evaluator.forwards == 12
-    _, forwards = run(pair[0], solvers.ddim(), trajectory=store)
-    assert forwards == 10
+        samplers.sample(pair[0], SCHEDULE, X_T, solver, NOISE, **settings)
+    assert evaluator.forwards == last + 1
+    resumed, forwards = run(pair[0], solver, trajectory=store)
+    assert forwards == len(SCHEDULE) - last - 1 and torch.equal(resumed, run(pair[0], solver)[0])
 
 
 def test_the_same_run_twice_is_the_same_and_touches_nothing(pair, solver) -> None:

@@ -98,12 +98,14 @@ def test_every_step_is_told_and_the_last_is_the_result(sampler: Callable[..., Te
 
 
 @SAMPLERS
-def test_a_listener_may_end_the_run(sampler: Callable[..., Tensor]) -> None:
+def test_a_listener_may_end_the_run_and_its_last_step_is_kept(sampler: Callable[..., Tensor]) -> None:
     def stop(record: TokenRecord) -> None:
         if record.step.index == 1:
             raise KeyboardInterrupt
 
-    evaluator = Evaluator()
+    evaluator, stored = Evaluator(), MemoryTrajectory()
     with pytest.raises(KeyboardInterrupt):
-        sampler(guided(), SeededTokenNoise((3,)), on_step=stop, evaluator=evaluator)
+        sampler(guided(), SeededTokenNoise((3,)), on_step=stop, evaluator=evaluator, trajectory=stored)
     assert evaluator.forwards == 2
+    sampler(guided(), SeededTokenNoise((3,)), evaluator=(again := Evaluator()), trajectory=stored)
+    assert again.forwards == STEPS - 2
