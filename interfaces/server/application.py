@@ -36,7 +36,18 @@ from .queue_routes import LONGEST_PROMPT
 from .state import SERVER, Server
 from .worker import Worker
 
-ROOMS: Final = (queue_routes, job_routes, node_routes, inspection, files, uploads, user_files, settings, templates, machine)
+ROOMS: Final = (
+    queue_routes,
+    job_routes,
+    node_routes,
+    inspection,
+    files,
+    uploads,
+    user_files,
+    settings,
+    templates,
+    machine,
+)
 """Each has ROUTES, which are served with and without the prefix /api."""
 
 
