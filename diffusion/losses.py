@@ -35,6 +35,24 @@ def q_sample(x_0: Tensor, timesteps: Tensor, noise: Tensor, schedule: NoiseSched
     return signal * x_0 + _at((1 - schedule.alpha_bar).sqrt(), timesteps, x_0) * noise
 
 
+def velocity(x_0: Tensor, timesteps: Tensor, noise: Tensor, schedule: NoiseSchedule) -> Tensor:
+    """What a network that predicts v is trained on: v = sqrt(alpha_bar_t) noise - sqrt(1 - alpha_bar_t) x_0.
+
+    Args:
+        x_0: Clean samples, "batch ..." of any trailing shape.
+        timesteps: "batch", integer indices into the schedule.
+        noise: Standard normal, shaped as `x_0`.
+        schedule: The training schedule.
+
+    Returns:
+        v, shaped as `x_0`.
+
+    Source: Salimans & Ho 2022, section 4.
+    """
+    signal = _at(schedule.alpha_bar.sqrt(), timesteps, x_0)
+    return signal * noise - _at((1 - schedule.alpha_bar).sqrt(), timesteps, x_0) * x_0
+
+
 def hybrid_loss(
     output: Tensor,
     x_0: Tensor,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
 from ..errors import GlidewireError
 
 Spec = TypeVar("Spec")
+SPEC = "glidewire.spec"
+"""Where a safetensors file of ours carries its hyper-parameters."""
+
 HINT = "State the model's own value as a hyper-parameter beside the file."
 
 
@@ -59,3 +63,35 @@ def require(holds: bool, spec: object, name: str, expected: object) -> None:
         raise GlidewireError(
             f"{type(spec).__name__}: {name} does not fit", expected=expected, got=getattr(spec, name), hint=HINT
         )
+
+
+def to_json(family: str, spec: Any) -> str:
+    """What a file carries as `SPEC`: the family and every hyper-parameter."""
+    return json.dumps({"family": family, **asdict(spec)})
+
+
+def json_object(metadata: Mapping[str, str], *, family: str, where: str) -> dict[str, Any]:
+    """What a file carries as `SPEC`, without the family; empty if it carries nothing.
+
+    Raises:
+        GlidewireError: It is no JSON object of this family, naming `where`.
+    """
+    if SPEC not in metadata:
+        return {}
+    try:
+        values = json.loads(metadata[SPEC])
+    except json.JSONDecodeError as error:
+        raise GlidewireError(f"{where}: {SPEC} is not JSON", got=str(error)) from error
+    if not isinstance(values, dict) or values.pop("family", None) != family:
+        raise GlidewireError(f"{where}: {SPEC} is another family's", expected=f'an object with "family": "{family}"')
+    return values
+
+
+def carried(spec: type, metadata: Mapping[str, str], *, family: str, where: str) -> dict[str, Any]:
+    """The hyper-parameters that a file carries as `SPEC`, by the spec's names; none if it carries none.
+
+    Raises:
+        GlidewireError: What it carries is no such spec, naming `where`.
+    """
+    values = json_object(metadata, family=family, where=where)
+    return typed(spec, values, where=f"{where}: {SPEC}") if values else {}

@@ -10,57 +10,25 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ..diffusion import guidance, samplers, schedules, solvers
-from ..diffusion.denoiser import Leaf
-from ..diffusion.noise import SeededNoise
 from ..errors import GlidewireError
-from ..models.glide.model import GlideModel, load_model
+from ..models.checkpoint import file_digest
 from ..models.glide.network import GlideTextToImage
 from ..models.glide.tokenizer import GlideTokenizer
 from ..scenes import Caption, held_out_prompts
 from ..scenes.judge import judge, score
 from ..scenes.world import HELD_OUT_OBJECTS
 from .commands import device_named, run_command
+from .painters import Painter, Sampling, glide_painter, painter_of
 from .sheets import save_sheet
 
 KINDS = ("unseen object", "unseen arrangement", "unseen object in a pair")
 ATTRIBUTES = ("objects", "shape", "colour", "size", "relation", "ground")
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How pictures are drawn.
-
-    Attributes:
-        spacing: Kept steps of the schedule, as `schedules.respace` reads them.
-        solver: "ancestral" or "ddim".
-        eta: Share of fresh noise in each DDIM step (Song et al. 2021, eq. 16); 1 is ancestral sampling with the
-            posterior's variance instead of the learned one.
-        batch: Pictures at a time.
-
-    Raises:
-        GlidewireError: when there is no such solver.
-    """
-
-    spacing: str = "30"
-    solver: str = "ddim"
-    eta: float = 1.0
-    batch: int = 50
-
-    def __post_init__(self) -> None:
-        if self.solver not in ("ancestral", "ddim"):
-            raise GlidewireError("solver", expected="ancestral or ddim", got=self.solver)
-
-    def built(self) -> solvers.Solver:
-        """The solver itself."""
-        return solvers.ancestral() if self.solver == "ancestral" else solvers.ddim(self.eta)
 
 
 @dataclass(frozen=True)
@@ -82,7 +50,6 @@ class Row:
     groups: dict[str, float]
 
 
-@torch.no_grad()
 def draw(
     network: GlideTextToImage,
     tokenizer: GlideTokenizer,
@@ -93,7 +60,7 @@ def draw(
     *,
     side: int | None = None,
 ) -> NDArray[np.uint8]:
-    """One picture for each prompt and seed.
+    """One picture of GLIDE's for each prompt and seed.
 
     Args:
         network: In evaluation mode.
@@ -107,22 +74,18 @@ def draw(
     Returns:
         uint8 [count side side 3].
     """
-    device = next(network.parameters()).device
-    schedule = schedules.respace(schedules.SCHEDULES[network.spec.schedule](), sampling.spacing)
-    solver = sampling.built()
-    side, context = side or network.spec.image_size, network.spec.text_context
-    empty = network.encode_text(*(part.to(device) for part in tokenizer.encode_batch([""], context)))
-    pictures = []
-    for first in range(0, len(prompts), sampling.batch):
-        texts = prompts[first : first + sampling.batch]
-        noise = SeededNoise(tuple(seeds[first : first + sampling.batch]), first_item=first)
-        text = network.encode_text(*(part.to(device) for part in tokenizer.encode_batch(texts, context)))
-        denoiser = guidance.classifier_free(Leaf(network, text), Leaf(network, empty), scale)
-        x_T = noise.draw((3, side, side)).to(device)
-        x_0 = samplers.sample(denoiser, schedule, x_T, solver, noise)
-        pixels = ((x_0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        pictures.append(pixels.permute(0, 2, 3, 1).cpu().numpy())
-    return np.concatenate(pictures)
+    return paint_all(glide_painter(network, tokenizer, sampling, side=side), prompts, seeds, scale, sampling.batch)
+
+
+def paint_all(
+    paint: Painter, prompts: Sequence[str], seeds: Sequence[int], scale: float, batch: int
+) -> NDArray[np.uint8]:
+    """One picture for each prompt and seed, `batch` at a time."""
+    parts = [
+        paint(prompts[first : first + batch], seeds[first : first + batch], first, scale)
+        for first in range(0, len(prompts), batch)
+    ]
+    return np.concatenate(parts)
 
 
 def figures(pictures: NDArray[np.uint8], captions: Sequence[Caption], scale: float) -> Row:
@@ -149,31 +112,29 @@ def kind(caption: Caption) -> str:
 
 
 def evaluate(
-    network: GlideTextToImage,
-    tokenizer: GlideTokenizer,
+    paint: Painter,
     *,
     prompts: int,
     images: int,
     scales: Sequence[float],
-    sampling: Sampling,
+    batch: int = Sampling.batch,
     sheet: Path | None = None,
 ) -> list[Row]:
     """Judge `images` pictures of each of `prompts` held-out prompts, at each guidance scale with the same noise.
 
     Args:
-        network: In evaluation mode.
-        tokenizer: Its own.
+        paint: The system.
         prompts: Number of held-out prompts.
         images: Pictures of each; their seeds are 0 ... images - 1.
         scales: Guidance scales; 1 is unguided.
-        sampling: Steps and solver.
+        batch: Pictures at a time.
         sheet: Where to write the first pictures of every scale as contact sheets, if anywhere.
     """
     captions = [caption for caption in held_out_prompts(prompts) for _ in range(images)]
     seeds = [seed for _ in range(prompts) for seed in range(images)]
     rows = []
     for scale in track(scales, description="Judging"):
-        pictures = draw(network, tokenizer, [caption.text for caption in captions], seeds, scale, sampling)
+        pictures = paint_all(paint, [caption.text for caption in captions], seeds, scale, batch)
         rows.append(figures(pictures, captions, scale))
         if sheet is not None:
             save_sheet(sheet.with_name(f"{sheet.stem}-scale-{scale:g}.png"), pictures[:96], columns=12)
@@ -199,7 +160,8 @@ def _scales(text: str) -> list[float]:
 
 
 def main(
-    weights: Annotated[Path, typer.Argument(help="A GLIDE checkpoint trained on the scene world.")],
+    weights: Annotated[Path, typer.Argument(help="A mini that draws: GLIDE, latent diffusion or Paella.")],
+    beside: Annotated[Path | None, typer.Option(help="Folder of its system's other minis; by default its own.")] = None,
     prompts: Annotated[int, typer.Option(min=1, help="Number of held-out prompts.")] = 200,
     images: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 4,
     scales: Annotated[str, typer.Option(help="Guidance scales; 1 is unguided.")] = "1,2,3,4,5",
@@ -211,21 +173,14 @@ def main(
 ) -> None:
     """Judge a model's pictures of held-out prompts."""
     chosen, sampling = _scales(scales), Sampling(spacing, solver, eta)
-    model: GlideModel = load_model(weights, device=device_named(device))
+    paint = painter_of(weights, beside or weights.parent, sampling, device_named(device))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    rows = evaluate(
-        model.network,
-        model.tokenizer,
-        prompts=prompts,
-        images=images,
-        scales=chosen,
-        sampling=sampling,
-        sheet=out / "samples.png" if out else None,
-    )
+    sheet = out / "samples.png" if out else None
+    rows = evaluate(paint, prompts=prompts, images=images, scales=chosen, batch=sampling.batch, sheet=sheet)
     Console().print(table(rows))
     if out is not None:
-        found = {"weights": model.digest(), "sampling": asdict(sampling), "prompts": prompts, "images": images}
+        found = {"weights": file_digest(weights), "sampling": asdict(sampling), "prompts": prompts, "images": images}
         (out / "figures.json").write_text(json.dumps({**found, "rows": [asdict(row) for row in rows]}, indent=1))
 
 

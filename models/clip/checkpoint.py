@@ -12,6 +12,7 @@ from ...errors import GlidewireError
 from ..clip_text import checkpoint as clip_text
 from ..clip_text.spec import ClipTextSpec
 from ..header import Header
+from ..hyper_parameters import SPEC, json_object
 from ..key_map import Entry, KeyMap, Merge, renamed, transposed, unprefixed
 from ..registry import Family, Identity
 from .spec import ClipImageSpec, ClipSpec, infer_image_spec, infer_text, stated_values
@@ -121,6 +122,7 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
         return None
     known = _configured(header.config, header.name)
     known |= {"quick_gelu": True} if all(name in names for name in _OPENAI) else {}
+    known |= _carried(header)
     known |= stated_values(stated, where=f"{header.name}: stated hyper-parameters")
     whole = any(mark in names for mark in _TEXT_MARKS)
     # Beside an image tower alone, files keep what else the text tower had.
@@ -135,6 +137,12 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     spec = ClipSpec(image, _text(shapes, image, known, header.name))
     dims |= {"text_context": spec.text.positions, "text_width": spec.text.width}
     return Identity("clip", "clip", variant, spec, dims, bare, assumed, layout)
+
+
+def _carried(header: Header) -> dict[str, Any]:
+    """What a file of ours carries of what shapes do not tell."""
+    values = json_object(header.metadata, family="clip", where=header.name)
+    return stated_values(values, where=f"{header.name}: {SPEC}")
 
 
 def _refuse_others(names: Iterable[str], where: str) -> None:

@@ -126,4 +126,4 @@ def load_clip(
 
     identity = identify_clip(path, activation)
     network = cast("Clip", load_identified(identity, device=device, dtype=dtype))
-    return ClipModel(network, ClipTokenizer(), clip_name(identity, clip))
+    return ClipModel(network, ClipTokenizer.of(identity.header.metadata), clip_name(identity, clip))

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .. import hyper_parameters
 from ..header import Header
 from ..key_map import Entry, KeyMap, Merge, renamed, unprefixed
 from ..registry import Family, Identity
@@ -78,7 +79,7 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
         return None
     if any(key.startswith(("visual.", "vision_model.")) for key in header.shapes):
         return None
-    carried: dict[str, Any] = {}
+    carried = hyper_parameters.carried(ClipTextSpec, header.metadata, family="clip_text", where=header.name)
     if header.config.get("hidden_act") in ("quick_gelu", "gelu"):
         carried["quick_gelu"] = header.config["hidden_act"] == "quick_gelu"
     if isinstance(header.config.get("num_attention_heads"), int):

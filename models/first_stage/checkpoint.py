@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..header import Header
+from ..hyper_parameters import carried
 from ..key_map import Entry, KeyMap, renamed, unfolded, unprefixed
 from ..parts import SCALE
 from ..registry import Family, Identity
@@ -89,12 +90,13 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     layout = next((name for name, names in LAYOUTS.items() if names.width.format(0) in header.shapes), None)
     if layout is None or "post_quant_conv.weight" not in header.shapes:
         return None
-    carried = {
+    told = carried(FirstStageSpec, header.metadata, family="first_stage", where=header.name)
+    told |= {
         ours: header.config[theirs] for theirs, ours in _CONFIGURED.items() if header.config.get(theirs) is not None
     }
     if SCALE in header.metadata:
-        carried["latent_scale"] = float(header.metadata[SCALE])
-    variant, spec, assumed = infer_spec(header.shapes, LAYOUTS[layout], stated={**carried, **stated}, where=header.name)
+        told["latent_scale"] = float(header.metadata[SCALE])
+    variant, spec, assumed = infer_spec(header.shapes, LAYOUTS[layout], stated={**told, **stated}, where=header.name)
     dims = {
         "channels": spec.picture_channels,
         "latent_channels": spec.code_channels,

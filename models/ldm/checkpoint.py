@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from .. import hyper_parameters
 from ..header import Header
 from ..key_map import KeyMap
 from ..registry import Family, Identity
@@ -48,7 +49,10 @@ def recognise_denoiser(header: Header, stated: Mapping[str, Any]) -> Identity | 
     if not _is_denoiser(shapes) or not as_published(header.config):
         return None
     told = told_by_shapes(shapes, where=header.name)
-    carried = carried_values(header, told)
+    carried = {
+        **hyper_parameters.carried(UnetSpec, header.metadata, family="ldm", where=header.name),
+        **carried_values(header, told),
+    }
     given = stated_values(stated, where=f"{header.name}: stated hyper-parameters")
     if "num_heads" in given:
         carried = {name: value for name, value in carried.items() if not name.startswith("num_head")}

@@ -91,7 +91,7 @@ def load_clip_text(
     from ..clip.tokenizer import ClipTokenizer
 
     identity = identify_text_encoder(path, "clip_text")
-    words = ClipTokenizer(identity.spec.padding)
+    words = ClipTokenizer.of(identity.header.metadata, identity.spec.padding)
     _require_vocabulary(identity, words.vocabulary_size, "CLIP's own")
     return TextEncoder(cast("ClipText", load_identified(identity, device=device, dtype=dtype)), words)
 

@@ -96,3 +96,13 @@ def test_items_do_not_see_each_other() -> None:
     whole = losses.hybrid_loss(output, x_0, x_t, noise, timesteps, SCHEDULE)["total"]
     alone = losses.hybrid_loss(output[2:3], x_0[2:3], x_t[2:3], noise[2:3], timesteps[2:3], SCHEDULE)["total"]
     assert torch.allclose(whole[2:3], alone)
+
+
+def test_velocity_gives_sample_and_noise_back() -> None:
+    x_0, noise, timesteps = batch()
+    x_0, noise = x_0.double(), noise.double()
+    x_t = losses.q_sample(x_0, timesteps, noise, SCHEDULE)
+    v = losses.velocity(x_0, timesteps, noise, SCHEDULE)
+    alpha_bar = SCHEDULE.alpha_bar[timesteps].reshape(-1, 1, 1, 1)
+    assert torch.allclose(alpha_bar.sqrt() * x_t - (1 - alpha_bar).sqrt() * v, x_0)
+    assert torch.allclose((1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v, noise)

@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 from glidewire.errors import GlidewireError
-from glidewire.models.clip.tokenizer import ClipTokenizer
+from glidewire.models.clip.tokenizer import VOCABULARY, ClipTokenizer
 
 
 def test_the_published_ids(parity) -> None:
@@ -43,3 +43,25 @@ def test_errors() -> None:
         ClipTokenizer().encode("a", 1)
     with pytest.raises(GlidewireError, match="prompt is not valid Unicode text"):
         ClipTokenizer().encode("\ud800", 8)
+
+
+def test_a_small_model_has_rows_for_the_words_it_knows() -> None:
+    whole = ClipTokenizer()
+    known = sorted({*whole.encode("a red cube", 8).tokens.tolist()} - {0})
+    small = ClipTokenizer.of({VOCABULARY: ",".join(map(str, known))})
+    assert small.vocabulary_size == len(known) + 1 and small.end_token == len(known)
+    assert small.encode("a red cube", 6).tokens.tolist()[-2:] == [small.end_token, 0]
+    # What it has no row for is row 0, and still takes its place.
+    assert small.encode("a red dog", 5).tokens.tolist() == [
+        small.start_token,
+        *small.encode("a red", 4).tokens.tolist()[1:3],
+        0,
+        small.end_token,
+    ]
+    assert ClipTokenizer.of({}) == whole
+
+
+@pytest.mark.parametrize("text", ["1,2", "49407,49406", "x,49406,49407", "5,5,49406,49407"])
+def test_what_is_no_part_of_the_vocabulary_is_refused(text: str) -> None:
+    with pytest.raises(GlidewireError, match=r"no part of CLIP's vocabulary.*ascending ids"):
+        ClipTokenizer.of({VOCABULARY: text})

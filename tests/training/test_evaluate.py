@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from glidewire.models.glide.network import GlideTextToImage
 from glidewire.scenes import Caption, caption, held_out_prompts, parse, render, sample_scene
-from glidewire.training.evaluate import Sampling, draw, evaluate, figures, kind
+from glidewire.training.evaluate import draw, evaluate, figures, kind
+from glidewire.training.painters import Sampling, glide_painter
 from glidewire.training.recipe import MINI, caption_tokenizer
 
 TOKENIZER = caption_tokenizer()
@@ -60,6 +61,6 @@ def test_each_prompt_is_new_in_its_own_way(text: str, expected: str) -> None:
 
 
 def test_every_scale_is_judged_on_the_same_prompts(network: GlideTextToImage) -> None:
-    rows = evaluate(network, TOKENIZER, prompts=2, images=2, scales=[1.0, 3.0], sampling=SAMPLING)
+    rows = evaluate(glide_painter(network, TOKENIZER, SAMPLING), prompts=2, images=2, scales=[1.0, 3.0], batch=2)
     assert [(row.scale, row.pictures) for row in rows] == [(1.0, 4), (3.0, 4)]
     assert len(held_out_prompts(2)) == 2

@@ -1,0 +1,52 @@
+"""Batches that the recipes share: pictures of a pool as tensors, and captions drawn anew for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..scenes import Caption, Described, Scene, Statement, caption
+from .pool import Pool
+
+
+def pictures(pool: Pool, chosen: NDArray[np.int64]) -> Tensor:
+    """Pictures of a pool by index, "batch 3 height width" in [-1, 1]."""
+    order = np.argsort(chosen, kind="stable")  # a file that is mapped is read fastest in its own order
+    found = np.empty((len(chosen), *pool.pictures.shape[1:]), np.uint8)
+    found[order] = pool.pictures[chosen[order]]
+    return torch.from_numpy(found).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def captions(
+    pool: Pool, chosen: Sequence[int] | NDArray[np.int64], rng: np.random.Generator, *, silence: float
+) -> list[Caption]:
+    """A caption of each chosen scene, in a phrasing drawn anew.
+
+    Args:
+        pool: The scenes.
+        chosen: Their indices.
+        rng: What draws phrasings.
+        silence: Chance that a caption leaves out an object's shape, or else its colour.
+    """
+    phrasings = rng.integers(2**31, size=len(chosen))
+    return [
+        caption(pool.scenes[index], int(phrasing), silence=silence)
+        for index, phrasing in zip(chosen, phrasings, strict=True)
+    ]
+
+
+def texts(found: Sequence[Caption], rng: np.random.Generator, *, empty: float) -> list[str]:
+    """The captions' texts, each left empty by chance, for classifier-free guidance (Ho & Salimans 2022)."""
+    return ["" if rng.random() < empty else one.text for one in found]
+
+
+def everything(scene: Scene) -> Caption:
+    """The caption that states all that is true of a scene."""
+    solids = tuple(Described(solid.shape, solid.colour, solid.size) for solid in scene.solids)
+    nouns = [f"a {solid.size} {solid.colour} {solid.shape}" for solid in solids]
+    text = f" {scene.axis} ".join(nouns) + f" on {scene.ground} ground"
+    return Caption(text, Statement(solids, scene.axis, scene.ground))
