@@ -29,6 +29,12 @@ from .guidance import (
     tangential_guidance,
     zero_star_guidance,
 )
+from .guidance_attention import (
+    perturbed_attention_guidance,
+    self_attention_guidance,
+    skip_layer_guidance,
+    smoothed_energy_guidance,
+)
 from .guidance_bounds import (
     dynamic_threshold,
     noise_level_interval,
@@ -61,6 +67,14 @@ from .latent_conditions import (
     load_clip_text_encoder,
 )
 from .latent_diffusion import latent_denoiser, latent_inpainting_denoiser, load_latent_denoiser
+from .latent_pictures import (
+    encode_boxes,
+    latent_depth_denoiser,
+    latent_semantic_denoiser,
+    latent_upscaling_denoiser,
+    load_box_encoder,
+    load_segmentation_encoder,
+)
 from .masks import (
     box_mask,
     brush_mask,
@@ -97,9 +111,11 @@ from .paella import (
     token_noise_start,
     token_outpainting_start,
 )
+from .regions import denoise_by_region, paella_region_denoiser
 from .samplers import ancestral_sampler, ddim_inversion, ddim_sampler, noise_start, noised_start
 from .scene_world import judge_scenes, render_scene, scene_prompts
 from .schedules import noise_schedule, respace
+from .tiling import decode_latents_in_tiles, encode_latents_in_tiles
 from .unclip import (
     load_unclip_decoder,
     load_unclip_prior,
@@ -145,12 +161,16 @@ __all__ = [
     "ddim_inversion",
     "ddim_sampler",
     "decode_latents",
+    "decode_latents_in_tiles",
     "decode_tokens",
+    "denoise_by_region",
     "diversity",
     "dynamic_threshold",
     "empty_latents",
     "empty_tokens",
+    "encode_boxes",
     "encode_latents",
+    "encode_latents_in_tiles",
     "encode_prompt",
     "encode_tokens",
     "extend_image",
@@ -176,11 +196,15 @@ __all__ = [
     "known_region",
     "labelled_grid",
     "latent_denoiser",
+    "latent_depth_denoiser",
     "latent_inpainting_denoiser",
+    "latent_semantic_denoiser",
+    "latent_upscaling_denoiser",
     "list_images",
     "list_masks",
     "load_autoencoder",
     "load_bert_text_encoder",
+    "load_box_encoder",
     "load_class_embedder",
     "load_clip",
     "load_clip_text_encoder",
@@ -190,6 +214,7 @@ __all__ = [
     "load_mask",
     "load_noised_clip",
     "load_paella",
+    "load_segmentation_encoder",
     "load_token_autoencoder",
     "load_unclip_decoder",
     "load_unclip_prior",
@@ -206,8 +231,10 @@ __all__ = [
     "number_list",
     "paella_denoiser",
     "paella_linear_sampler",
+    "paella_region_denoiser",
     "paella_sampler",
     "perpendicular_negative_guidance",
+    "perturbed_attention_guidance",
     "pick",
     "pixel_error",
     "plot",
@@ -233,7 +260,10 @@ __all__ = [
     "select_images",
     "select_samples",
     "select_tokens",
+    "self_attention_guidance",
     "show_text",
+    "skip_layer_guidance",
+    "smoothed_energy_guidance",
     "static_threshold",
     "switch",
     "table",

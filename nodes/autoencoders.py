@@ -100,6 +100,13 @@ def decode_latents(
 
     Source: Rombach et al. 2022, section 3.1; van den Oord et al. 2017 (1711.00937).
     """
+    require_latents(autoencoder, sample)
+    decoded = autoencoder.decode(sample.tensor)
+    return Image(decoded.add(1).div(2).clamp(0, 1).movedim(1, -1).contiguous())
+
+
+def require_latents(autoencoder: Autoencoder, sample: Sample) -> None:
+    """Raise a GlidewireError for latents of another autoencoder."""
     if sample.space != autoencoder.space:
         raise GlidewireError(
             "these are latents of another autoencoder",
@@ -107,5 +114,3 @@ def decode_latents(
             got=sample.space,
             hint="Decode them with the autoencoder that they were made for.",
         )
-    decoded = autoencoder.decode(sample.tensor)
-    return Image(decoded.add(1).div(2).clamp(0, 1).movedim(1, -1).contiguous())

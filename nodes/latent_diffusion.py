@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import torch
-
 from ..diffusion.denoiser import Denoiser, Leaf
 from ..diffusion.schedules import NoiseSchedule
 from ..errors import GlidewireError
@@ -21,6 +19,7 @@ from ..models.ldm import model as latent_model
 from ..models.ldm.model import LatentModel
 from . import inpainting
 from .autoencoders import SUFFIXES
+from .latent_conditioning import context_of
 from .sockets import Condition, Image, Mask
 
 
@@ -92,7 +91,7 @@ def latent_denoiser(
             got="a text or a class alone",
             hint="Where these are mask and masked_latents, use the latent inpainting denoiser.",
         )
-    return Leaf(model.network, _context(model, condition))
+    return Leaf(model.network, context_of(model, condition))
 
 
 @node(category="latent diffusion")
@@ -138,16 +137,4 @@ def latent_inpainting_denoiser(
     masked, shown = fill(inpainting.to_pixels(image), inpainting.hole(image, mask))
     latents = autoencoder.encode(masked)
     beside = {"masked_latents": latents, "mask": conditions.mask_for_latents(shown, latents)}
-    return Leaf(model.network, {**_context(model, condition), **beside})
-
-
-def _context(model: LatentModel, condition: Condition | None) -> Mapping[str, torch.Tensor]:
-    width = model.spec.context_width
-    given = {} if condition is None else condition.tensors
-    if ("context" in given) != bool(width):
-        raise GlidewireError(
-            "the condition does not fit the denoiser",
-            expected=f"a context of width {width}: an encoded text or a class" if width else "no condition",
-            got=", ".join(sorted(given)) or "nothing",
-        )
-    return given
+    return Leaf(model.network, {**context_of(model, condition), **beside})

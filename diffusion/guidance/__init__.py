@@ -1,11 +1,13 @@
 """Guidance: pure functions of denoisers' predictions, each under its paper's formula, one file per family."""
 
 from .adaptive_scale import magnitude_aware
+from .by_region import by_region
 from .classifier_free import autoguidance, classifier_free, classifier_free_plus_plus
 from .condition_noise import annealing, condition_annealed, noised_condition
 from .frequency import frequency_decoupled, from_pyramid, laplacian_pyramid
 from .gradients import LogGradient, gradient_guidance
 from .magnitude import dynamic_bound, dynamic_threshold, rescale, static_threshold
+from .perturbation import perturbed
 from .projected import adaptive_projected, tangential
 from .regions import known_region
 from .scales import SHAPES, Scale, ScaleSchedule, noise_interval
@@ -20,6 +22,7 @@ __all__ = [
     "adaptive_projected",
     "annealing",
     "autoguidance",
+    "by_region",
     "classifier_free",
     "classifier_free_plus_plus",
     "composable",
@@ -36,6 +39,7 @@ __all__ = [
     "noise_interval",
     "noised_condition",
     "perpendicular_negative",
+    "perturbed",
     "rescale",
     "static_threshold",
     "tangential",

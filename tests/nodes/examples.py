@@ -34,7 +34,8 @@ from glidewire.models.glide.network import GlideTextToImage
 from glidewire.models.glide.spec import GlideSpec
 from glidewire.models.glide.tokenizer import GlideTokenizer
 from glidewire.models.ldm import bert, layout
-from glidewire.models.ldm.condition import ClassEmbedder
+from glidewire.models.ldm.boxes import BoxEncoder, load_box_encoder
+from glidewire.models.ldm.condition import ClassEmbedder, SpatialRescaler
 from glidewire.models.ldm.model import LatentModel, load_denoiser
 from glidewire.models.ldm.network import LatentDenoiser
 from glidewire.models.ldm.spec import UnetSpec
@@ -149,21 +150,23 @@ class Materials:
         """That autoencoder."""
         return load_autoencoder(self.folder / self.autoencoder_file)
 
-    def latent_file(self, in_channels: int = 4, context_width: int = 8, out_channels: int = 4) -> str:
+    def latent_file(self, in_channels: int = 4, context_width: int = 8, out_channels: int = 4, classes: int = 0) -> str:
         """A tiny latent denoiser; one of 9 input channels, or of 7 and 3, is for inpainting."""
         spec = UnetSpec(
             in_channels=in_channels, out_channels=out_channels, model_channels=32, channel_mult=(1, 1),
             num_res_blocks=1, attention_levels=(1,), context_width=context_width,
-            num_heads=8 if context_width else 0, num_head_channels=0 if context_width else 32,
+            num_heads=8 if context_width else 0, num_head_channels=0 if context_width else 32, classes=classes,
         )  # fmt: skip
-        name = f"tiny_latent_{in_channels}_{context_width}_{out_channels}.safetensors"
+        name = f"tiny_latent_{in_channels}_{context_width}_{out_channels}_{classes}.safetensors"
         network = randomised(LatentDenoiser(spec))
         save_published(network, layout.key_map(spec), self.folder / name, metadata={SPACE: LATENT_SPACE})
         return name
 
-    def latent_model(self, in_channels: int = 4, context_width: int = 8, out_channels: int = 4) -> LatentModel:
+    def latent_model(
+        self, in_channels: int = 4, context_width: int = 8, out_channels: int = 4, classes: int = 0
+    ) -> LatentModel:
         """That denoiser."""
-        return load_denoiser(self.folder / self.latent_file(in_channels, context_width, out_channels))
+        return load_denoiser(self.folder / self.latent_file(in_channels, context_width, out_channels, classes))
 
     @cached_property
     def clip_text_file(self) -> str:
@@ -197,6 +200,36 @@ class Materials:
         """That embedding."""
         loaded: Any = load(self.folder / self.class_file, component="class_embedder")
         return loaded
+
+    @cached_property
+    def box_file(self) -> str:
+        """A tiny encoder of layouts: two boxes and the crop, of 8 classes."""
+        spec = bert.BertSpec(64, positions=8, width=8, layers=1, attention_width=8)
+        save_published(randomised(bert.Bert(spec)), bert.key_map(spec), self.folder / "tiny_boxes.st", metadata={})
+        return "tiny_boxes.st"
+
+    @cached_property
+    def boxes(self) -> BoxEncoder:
+        """That encoder."""
+        return load_box_encoder(self.folder / self.box_file)
+
+    @cached_property
+    def segmentation_file(self) -> str:
+        """An encoder of segmentations of 8 classes, inside of a checkpoint."""
+        weight = torch.randn(3, 8, 1, 1, generator=torch.Generator().manual_seed(0))
+        save_file({"cond_stage_model.channel_mapper.weight": weight}, self.folder / "tiny_classes_map.safetensors")
+        return "tiny_classes_map.safetensors"
+
+    @cached_property
+    def segmentations(self) -> SpatialRescaler:
+        """That encoder."""
+        loaded: Any = load(self.folder / self.segmentation_file, component="segmentation_encoder")
+        return loaded
+
+    def classes_picture(self) -> Tensor:
+        """A segmentation "1 side side 3" of 8 classes in its red channel."""
+        ids = torch.randint(8, (1, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
+        return (ids.float() / 255)[..., None].repeat(1, 1, 1, 3)
 
     def mask(self, height: int = SIDE, width: int = SIDE) -> Tensor:
         """A mask "1 height width" whose right half is repainted."""
@@ -440,6 +473,10 @@ EXAMPLES: dict[str, Example] = {
         "unconditional": m.denoiser(""),
     },
     "annealed_condition": lambda m: {"denoiser": m.denoiser(), "batch": 2, "levels": 4},
+    "perturbed_attention_guidance": lambda m: {"denoiser": m.denoiser()},
+    "skip_layer_guidance": lambda m: {"denoiser": m.denoiser()},
+    "smoothed_energy_guidance": lambda m: {"denoiser": m.denoiser(), "sigma": 1.0},
+    "self_attention_guidance": lambda m: {"denoiser": m.denoiser(), "schedule": m.schedule},
     "rescale_guidance": lambda m: {"guided": m.denoiser(), "conditional": m.denoiser("")},
     "dynamic_threshold": lambda m: {"denoiser": m.denoiser()},
     "static_threshold": lambda m: {"denoiser": m.denoiser()},
@@ -561,4 +598,50 @@ EXAMPLES: dict[str, Example] = {
     "render_scene": just(seed=4, size=32),
     "scene_prompts": just(count=3),
     "judge_scenes": lambda m: {"image": m.picture(2)},
+    # latent_pictures
+    "latent_upscaling_denoiser": lambda m: {
+        "model": m.latent_model(6, 0, 3),
+        "image": m.picture(1, 8, 8),
+    },
+    "latent_depth_denoiser": lambda m: {
+        "model": m.latent_model(5),
+        "autoencoder": m.autoencoder,
+        "depth": m.picture(1),
+        "condition": m.latent_text(),
+    },
+    "load_box_encoder": lambda m: {"checkpoint": m.box_file},
+    "encode_boxes": lambda m: {"encoder": m.boxes, "boxes": "3: 0,0 0.5,1\n7: 0.25,0.5 1,1"},
+    "load_segmentation_encoder": lambda m: {"checkpoint": m.segmentation_file},
+    "latent_semantic_denoiser": lambda m: {
+        "model": m.latent_model(6, 0, 3),
+        "encoder": m.segmentations,
+        "segmentation": m.classes_picture(),
+    },
+    # tiling
+    "encode_latents_in_tiles": lambda m: {
+        "autoencoder": m.autoencoder,
+        "image": m.picture(1, 96, 64),
+        "tile": 64,
+        "overlap": 16,
+    },
+    "decode_latents_in_tiles": lambda m: {
+        "autoencoder": m.autoencoder,
+        "sample": m.latents(),
+        "tile": 64,
+        "overlap": 16,
+    },
+    # regions
+    "denoise_by_region": lambda m: {
+        "background": m.denoiser(),
+        "first": m.denoiser("a cone"),
+        "first_mask": m.mask(),
+        "third": m.denoiser(""),
+        "third_mask": 1 - m.mask(),
+    },
+    "paella_region_denoiser": lambda m: {
+        "model": m.paella,
+        "background": m.embedding(),
+        "first": m.embedding(1, 6),
+        "first_mask": m.mask(),
+    },
 }
