@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import GlidewireError
+
 Part = Literal["query", "key_value", "out"]
 Kind = Literal["self", "cross", "joint"]
 
@@ -139,20 +141,62 @@ def output(layer: int, out: Tensor, additions: tuple[AttentionAddition, ...]) ->
     return out
 
 
-def attention_layers(unet: Any) -> dict[int, Any]:
-    """A U-Net's attention layers by number, in the order down, up, middle."""
-    from diffusers.models.attention_processor import Attention
-
-    layers = [module for module in unet.modules() if isinstance(module, Attention)]
-    return dict(enumerate(layers))
+def attention_kinds(unet: Any) -> Mapping[int, Kind]:
+    """What each attention layer of a U-Net sees, by number, in the order down, up, middle."""
+    return {number: _kind(layer) for number, (_, layer) in enumerate(_attention(unet))}
 
 
-def layer_places(unet: Any) -> Mapping[int, str]:
+def attention_places(unet: Any) -> Mapping[int, str]:
     """Where each attention layer lies, by number: "down 0", "down 1", ..., "middle", "up 0", ...; up 0 is deepest."""
-    from diffusers.models.attention_processor import Attention
-
-    places = [name.split(".") for name, module in unet.named_modules() if isinstance(module, Attention)]
+    parts = [name.split(".") for name, _ in _attention(unet)]
     return {
         number: "middle" if part == "mid_block" else f"{part.removesuffix('_blocks')} {level}"
-        for number, (part, level, *_) in enumerate(places)
+        for number, (part, level, *_) in enumerate(parts)
     }
+
+
+def layers_at(unet: Any, places: str, kinds: tuple[Kind, ...]) -> tuple[int, ...]:
+    """The attention layers at some places of a U-Net.
+
+    Args:
+        unet: diffusers' U-Net.
+        places: As `attention_places` names them, with commas between; or "all".
+        kinds: Which kinds of layers are meant.
+
+    Raises:
+        GlidewireError: A place where no such layer lies.
+    """
+    sees, lies = attention_kinds(unet), attention_places(unet)
+    numbers = [number for number in sees if sees[number] in kinds]
+    known = list(dict.fromkeys(lies[number] for number in numbers))
+    wanted = known if places.strip() == "all" else [place.strip() for place in places.split(",") if place.strip()]
+    for place in wanted or [places]:
+        if place not in known:
+            raise GlidewireError(
+                f"the denoiser has no attention of this kind at {place!r}",
+                expected=f"some of {', '.join(known)}; or all" if known else f"a denoiser with {' or '.join(kinds)}",
+                got=places or "nothing",
+            )
+    return tuple(number for number in numbers if lies[number] in wanted)
+
+
+def _attention(unet: Any) -> list[tuple[str, Any]]:
+    from diffusers.models.attention_processor import Attention
+
+    return [(name, module) for name, module in unet.named_modules() if isinstance(module, Attention)]
+
+
+def _kind(layer: Any) -> Kind:
+    if layer.added_kv_proj_dim is not None:
+        return "cross" if layer.only_cross_attention else "joint"
+    return "cross" if layer.is_cross_attention else "self"
+
+
+def grid_of(positions: int, size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a layer's positions, for x_t of this height and width (halved some times)."""
+    height, width = size
+    while height * width > positions:
+        height, width = height // 2, width // 2
+    if height * width != positions:
+        raise GlidewireError("attention of another grid", expected=f"{size} halved", got=f"{positions} positions")
+    return height, width

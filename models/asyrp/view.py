@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ...diffusion.identity import tensors_digest
 from ...errors import GlidewireError
 from .. import halves
+from ..shared_rows import mark, of_rows, shared
 from .directions import DeltaBlocks, Directions
 
 STRENGTHS = "h_strengths"
@@ -102,11 +102,10 @@ class BottleneckEdit:
     def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The denoiser's own preparation, and a mark by which equal conditions are known."""
         others = {name: value for name, value in conditioning.items() if name != STRENGTHS}
-        mark = hashlib.sha256(tensors_digest(others).encode()).digest()[:7]
         return {
             **self.base.prepare(others),
             **{name: conditioning[name] for name in (STRENGTHS,) if name in conditioning},
-            _MARK: torch.tensor([[int.from_bytes(mark)]], device=next(iter(conditioning.values())).device),
+            _MARK: mark(conditioning, (STRENGTHS,)),
         }
 
     def __call__(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
@@ -125,9 +124,8 @@ class BottleneckEdit:
         c = c.expand(len(x_t), -1)
         marks = conditioning.get(_MARK, torch.zeros_like(timesteps)[:, None]).expand(len(x_t), -1)
         others = {name: value for name, value in conditioning.items() if name not in (STRENGTHS, _MARK)}
-        firsts, places = _shared(x_t, timesteps, marks, c)
-        below = {name: value if len(value) == 1 else value[firsts] for name, value in others.items()}
-        encoded = self.base.way_down(x_t[firsts], timesteps[firsts], below)
+        firsts, places = shared(x_t, timesteps, marks, c)
+        encoded = self.base.way_down(x_t[firsts], timesteps[firsts], of_rows(others, firsts))
         spread = encoded.rows(places)
         edited = c[:, 0].to(spread.h)[:, None, None, None] * spread.h
         if bool(c[:, 1:].any()):
@@ -139,32 +137,3 @@ class BottleneckEdit:
     def deltas(self, h: Tensor, embedding: Tensor, timesteps: Tensor) -> tuple[Tensor, ...]:
         """Every direction at h "batch channels height width", shaped as h."""
         return tuple(delta for direction in self.directions for delta in direction(h, embedding, timesteps))
-
-
-def _shared(x_t: Tensor, timesteps: Tensor, marks: Tensor, strengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows that need a way down of their own, and for each row of the batch the place of its own among them.
-
-    The batch is one run of equal strengths and marks after another: the leaves of an expression.
-    """
-    firsts: list[tuple[int, int]] = []
-    places: list[int] = []
-    for start, end in _runs(torch.cat([marks.double(), strengths.double()], dim=1)):
-        same = (first for first in firsts if _equal(first, (start, end), x_t, timesteps, marks))
-        first = next(same, None)
-        if first is None:
-            firsts.append(first := (start, end))
-        before = sum(stop - begin for begin, stop in firsts[: firsts.index(first)])
-        places += range(before, before + end - start)
-    kept = [row for start, end in firsts for row in range(start, end)]
-    return torch.tensor(kept, device=x_t.device), torch.tensor(places, device=x_t.device)
-
-
-def _runs(rows: Tensor) -> Iterator[tuple[int, int]]:
-    """Beginnings and ends of stretches of equal rows."""
-    changes = (rows[1:] != rows[:-1]).any(dim=1).nonzero().flatten() + 1
-    ends = [*changes.tolist(), len(rows)]
-    yield from zip([0, *ends[:-1]], ends, strict=True)
-
-
-def _equal(one: tuple[int, int], other: tuple[int, int], *tensors: Tensor) -> bool:
-    return all(torch.equal(each[slice(*one)], each[slice(*other)]) for each in tensors)

@@ -124,6 +124,11 @@ def test_every_guider_that_is_ours_too(guiders, given_answers) -> None:
     for name in (name for name in runs if name.startswith("cfg_") and name[-1].isdigit()):
         found(name, guidance.classifier_free(c, u, scale(name)))
     found("autoguidance", guidance.autoguidance(c, skip, scale("autoguidance")))
+    for name in ("pag_both", "slg_both", "seg_both", "pag_both_original"):
+        strength = next(
+            value for key, value in runs[name].items() if key.endswith("guidance_scale") and "_" in key[:-14]
+        )
+        found(name, guidance.perturbed(guidance.classifier_free(c, u, scale(name)), c, skip, strength))
     rescaled = runs["cfg_rescale"]["guidance_rescale"]
     found("cfg_rescale", guidance.rescale(guidance.classifier_free(c, u, scale("cfg_rescale")), c, rescaled))
     found("tcfg", guidance.tangential(c, u, scale("tcfg")))

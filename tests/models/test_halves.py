@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,28 +17,22 @@ from glidewire.diffusion.schedules import squared_cosine
 from glidewire.errors import GlidewireError
 from glidewire.models import halves
 from glidewire.models.asyrp.directions import DeltaBlocks
-from glidewire.models.asyrp.network import PixelDenoiser
-from glidewire.models.asyrp.spec import DeltaBlockSpec, PixelUnetSpec
+from glidewire.models.asyrp.spec import DeltaBlockSpec
 from glidewire.models.asyrp.view import BottleneckEdit
 from glidewire.models.controlnet.network import ControlNet
 from glidewire.models.controlnet.spec import ControlNetSpec
 from glidewire.models.controlnet.view import Controlled
-from glidewire.models.glide.network import GlideTextToImage
-from glidewire.models.imagen.network import ImagenDenoiser
-from glidewire.models.imagen.spec import ImagenSpec
 from glidewire.models.ip_adapter.network import IpAdapter
 from glidewire.models.ip_adapter.spec import IpAdapterSpec
 from glidewire.models.ip_adapter.view import ImagePrompted
 from glidewire.models.ldm.network import LatentDenoiser
 from glidewire.models.ldm.spec import UnetSpec
-from glidewire.models.unclip.decoder import Decoder
-from glidewire.models.unclip.spec import DecoderSpec
 
+STEP = Step.of(squared_cosine(8), 3)
 SIZES: dict[str, Any] = {
     "model_channels": 8, "channel_mult": (1, 2), "num_res_blocks": 1, "attention_levels": (0,), "context_width": 6,
     "num_heads": 2, "norm_groups": 4,
 }  # fmt: skip
-STEP = Step.of(squared_cosine(8), 3)
 
 
 def tensor(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -53,51 +47,6 @@ def randomised(network: Any, seed: int = 0) -> Any:
     return network.eval().requires_grad_(False)
 
 
-def glide(make_spec: Callable[..., Any]) -> tuple[Any, Callable[[int], Mapping[str, torch.Tensor]]]:
-    spec = make_spec()
-    width = 4 * spec.model_channels
-    return GlideTextToImage(spec), lambda seed: {
-        "text_embedding": tensor(1, width, seed=seed), "text_states": tensor(1, 8, spec.text_width, seed=seed),
-    }  # fmt: skip
-
-
-def latent(_: Any) -> tuple[Any, Callable[[int], Mapping[str, torch.Tensor]]]:
-    return LatentDenoiser(UnetSpec(**SIZES)), lambda seed: {"context": tensor(1, 3, 6, seed=seed)}
-
-
-def unclip(_: Any) -> tuple[Any, Callable[[int], Mapping[str, torch.Tensor]]]:
-    spec = DecoderSpec(
-        model_channels=32, channel_mult=(1, 2), num_res_blocks=1, attention_levels=(1,), context_width=6,
-        image_tokens=2, embedding_width=8, text_width=12, pooled_width=8,
-    )  # fmt: skip
-    network = randomised(Decoder(spec))
-    return network, lambda seed: network.encode(
-        tensor(1, 8, seed=seed), tensor(1, 8), tensor(1, 4, 12, seed=seed), torch.tensor([[True, True, False, False]])
-    )
-
-
-def imagen(_: Any) -> tuple[Any, Callable[[int], Mapping[str, torch.Tensor]]]:
-    spec = ImagenSpec(
-        model_channels=8, channel_mult=(1, 2), num_res_blocks=(1, 1), attention_levels=(1,), num_head_channels=8,
-        text_width=8, context_width=32, pool_heads=2, time_width=16, norm_groups=4, size=8,
-    )  # fmt: skip
-    return ImagenDenoiser(spec), lambda seed: {"text_states": tensor(1, 3, 8, seed=seed)}
-
-
-def pixel(_: Any) -> tuple[Any, Callable[[int], Mapping[str, torch.Tensor]]]:
-    spec = PixelUnetSpec(model_channels=8, channel_mult=(1, 2), num_res_blocks=1, attention_levels=(1,), norm_groups=4)
-    return PixelDenoiser(spec), lambda seed: {}
-
-
-FAMILIES = {"glide": glide, "latent": latent, "unclip": unclip, "imagen": imagen, "pixel": pixel}
-
-
-@pytest.fixture(scope="module", params=FAMILIES)
-def model(request: Any, make_spec: Callable[..., Any]) -> Any:
-    network, condition = FAMILIES[request.param](make_spec)
-    return randomised(network), condition
-
-
 def edited(network: Any) -> BottleneckEdit:
     channels, width = halves.bottleneck(network.unet)
     return BottleneckEdit(
@@ -106,8 +55,8 @@ def edited(network: Any) -> BottleneckEdit:
 
 
 @torch.no_grad()
-def test_two_halves_are_the_whole(model: Any) -> None:
-    network, condition = model
+def test_two_halves_are_the_whole(any_unet: Any) -> None:
+    network, condition = any_unet
     x, t = tensor(2, network.channels, 16, 16), torch.tensor([3, 700])
     prepared = network.prepare({name: torch.cat([value] * 2) for name, value in condition(1).items()})
     encoded = network.way_down(x, t, prepared)
@@ -124,8 +73,8 @@ def test_two_halves_are_the_whole(model: Any) -> None:
 
 
 @torch.no_grad()
-def test_an_asymmetric_edit_takes_one_way_down_on_every_u_net(model: Any) -> None:
-    network, condition = model
+def test_an_asymmetric_edit_takes_one_way_down_on_every_u_net(any_unet: Any) -> None:
+    network, condition = any_unet
     view = edited(network)
     rows: list[int] = []
     hook = network.unet.mid_block.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
@@ -143,9 +92,9 @@ def test_an_asymmetric_edit_takes_one_way_down_on_every_u_net(model: Any) -> Non
 
 
 @torch.no_grad()
-def test_under_guidance_each_condition_has_a_way_down_of_its_own(make_spec: Callable[..., Any]) -> None:
-    network, condition = glide(make_spec)
-    view = edited(randomised(network))
+def test_under_guidance_each_condition_has_a_way_down_of_its_own(unet_of: Callable[[str], Any]) -> None:
+    network, condition = unet_of("glide")
+    view = edited(network)
     rows: list[int] = []
     network.unet.mid_block.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
     x_t = tensor(1, 3, 16, 16)
