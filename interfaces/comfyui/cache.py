@@ -40,6 +40,12 @@ def shared_cache() -> Cache:
     return Cache(memory=_MEMORY, device=_DEVICE_MEMORY, store=store)
 
 
+@functools.cache
+def passing_cache() -> Cache:
+    """A cache in memory alone, for what no other process could find again."""
+    return Cache(memory=_MEMORY // 2, device=_DEVICE_MEMORY // 2)
+
+
 def took(node: str | None, seconds: float) -> None:
     """Remember how long a node ran: what its result is worth."""
     if node is not None:

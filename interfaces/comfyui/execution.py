@@ -21,8 +21,8 @@ from ...graph_runtime.results import digest_or_none
 from ...graph_runtime.widgets import File
 from ..version import versions
 from . import host
-from .cache import shared_cache, took
-from .memory import loaded
+from .cache import passing_cache, shared_cache, took
+from .memory import loaded, of_this_process
 
 HIDDEN = {"glidewire_prompt": "PROMPT", "glidewire_extra": "EXTRA_PNGINFO"}
 """What a node that saves asks the host for. No node asks for its own id: its result would then belong to the id."""
@@ -36,15 +36,21 @@ def policy(*, loading: bool = False) -> Policy:
     return Policy(device=host.loading_device() if loading else host.device())
 
 
-def context_of(declaration: NodeDeclaration, prompt: Any = None, extra: Mapping[str, Any] | None = None) -> Context:
+def context_of(
+    declaration: NodeDeclaration,
+    values: Mapping[str, Any],
+    prompt: Any = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Context:
     """What a node may ask of its surroundings, answered by the host as far as it can."""
+    cache = passing_cache() if of_this_process(values) else shared_cache()
     report = host.ProgressReport()
     told = {"workflow": (extra or {}).get("workflow"), "prompt": prompt}
     told = {**told, "glidewire": versions()} if declaration.effect else {}
     return Context(
         policy=policy(loading=loads_models(declaration)),
         folders=host.folders(),
-        memo=CacheMemo(shared_cache(), declaration, environment(policy())),
+        memo=CacheMemo(cache, declaration, environment(policy())),
         cancel=host.HostCancel(),
         on_progress=report,
         on_warning=host.LOG.warning,
@@ -68,7 +74,7 @@ def execute(declaration: NodeDeclaration, **inputs: Any) -> Any:
     hidden = [inputs.pop(name, None) for name in HIDDEN]
     with torch.inference_mode(False):
         values = arguments(declaration, inputs)
-        context = context_of(declaration, *hidden)
+        context = context_of(declaration, values, *hidden)
         begun = time.perf_counter()
         try:
             with loaded(values):

@@ -20,8 +20,16 @@ _PATCHER = "_glidewire_host_patcher"
 
 
 def networks_in(value: Any) -> list[nn.Module]:
-    """Every network that a value holds, outermost first, each once: in handles, expressions, lists and views."""
-    found: dict[int, nn.Module] = {}
+    """Every network that a value holds, each once: in handles, expressions, lists and views."""
+    return [part for part in _walk(value) if isinstance(part, nn.Module)]
+
+
+def of_this_process(value: Any) -> bool:
+    """Whether a value holds something that no other process could find again: one of the host's own models."""
+    return any(getattr(part, "of_this_process", False) for part in _walk(value))
+
+
+def _walk(value: Any) -> Iterator[Any]:
     seen: set[int] = set()
     waiting: list[tuple[Any, int]] = [(value, 0)]
     while waiting:
@@ -29,11 +37,9 @@ def networks_in(value: Any) -> list[nn.Module]:
         if id(current) in seen or depth > _DEEPEST or isinstance(current, torch.Tensor | str | int | float | None):
             continue
         seen.add(id(current))
-        if isinstance(current, nn.Module):
-            found[id(current)] = current
-            continue
-        waiting += [(part, depth + 1) for part in _parts(current)]
-    return list(found.values())
+        yield current
+        if not isinstance(current, nn.Module):
+            waiting += [(part, depth + 1) for part in _parts(current)]
 
 
 def _parts(value: Any) -> Sequence[Any]:
@@ -74,9 +80,14 @@ def _patcher(network: nn.Module) -> Any:
         return None
     if _PATCHER not in vars(network):
         # Kept by the network itself, so that the host forgets both together.
-        made = _patcher_class()(network, management.get_torch_device(), management.unet_offload_device())
+        made = network_patcher(network, management.get_torch_device(), management.unet_offload_device())
         vars(network)[_PATCHER] = made
     return vars(network)[_PATCHER]
+
+
+def network_patcher(network: nn.Module, device: Any, offload_device: Any) -> Any:
+    """The host's handle on a network of ours, which it moves as a whole."""
+    return _patcher_class()(network, device, offload_device)
 
 
 @functools.cache
