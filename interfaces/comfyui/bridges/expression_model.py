@@ -24,19 +24,21 @@ from . import noise_levels
 _MEMORY_FACTOR = 2.0  # activations per cell, as the host's own networks of this kind state it
 
 
-def as_model(denoiser: Denoiser, schedule: NoiseSchedule, scale: float = 0.0) -> Any:
+def as_model(denoiser: Denoiser, schedule: NoiseSchedule, scale: float = 0.0, *, clip: bool = True) -> Any:
     """A MODEL that denoises by an expression.
 
     Args:
         denoiser: The expression, its conditions included: the host's conditions say nothing to it.
         schedule: The levels that its networks were trained with.
         scale: Of its space's latents; 0 where the space's name tells.
+        clip: Clip the clean samples of pixels to [-1, 1]; latents never are.
 
     Raises:
         GlidewireError: nothing tells the scale.
     """
     management = host.require("comfy.model_management")
-    model = _model_class()(denoiser, schedule, latent_scale(space_of(denoiser)[1], scale))
+    space = space_of(denoiser)[1]
+    model = _model_class()(denoiser, schedule, latent_scale(space, scale), clip and space == PIXELS)
     return network_patcher(model, management.get_torch_device(), management.unet_offload_device())
 
 
@@ -129,7 +131,7 @@ def _model_class() -> type:
     class ExpressionModel(base.BaseModel):
         """A guidance expression where the host expects a network."""
 
-        def __init__(self, denoiser: Denoiser, schedule: NoiseSchedule, scale: float) -> None:
+        def __init__(self, denoiser: Denoiser, schedule: NoiseSchedule, scale: float, clip: bool) -> None:
             channels, space = space_of(denoiser)
             configuration = configurations.BASE({"disable_unet_model_creation": True})
             configuration.latent_format = _latent_format(formats, channels, space, scale)
@@ -137,7 +139,7 @@ def _model_class() -> type:
             super().__init__(configuration, device=None)
             self.diffusion_model = _Networks(denoiser)
             self.model_sampling.set_sigmas(noise_levels.levels_of(schedule))
-            self.denoiser, self.schedule = denoiser, schedule
+            self.denoiser, self.schedule, self.clip = denoiser, schedule, clip
             self._evaluator, self._run = Evaluator(), None
 
         def get_dtype(self) -> torch.dtype:
@@ -152,7 +154,8 @@ def _model_class() -> type:
                 state = (x.clone() if x.is_inference() else x).float()
                 step = step_at(self.schedule, float(t.flatten()[0]), visited)
                 x_t = state * math.sqrt(step.alpha_bar)
-                return denoised(self._evaluator(self.denoiser, x_t, step), x_t, step).to(x.dtype)
+                clean = denoised(self._evaluator(self.denoiser, x_t, step), x_t, step)
+                return (clean.clamp(-1, 1) if self.clip else clean).to(x.dtype)
 
     return ExpressionModel
 
@@ -169,6 +172,7 @@ class _Networks(nn.Module):
 def _latent_format(formats: Any, channels: int, space: str, scale: float) -> Any:
     made = formats.SD15(scale) if space == "kl-f8" else formats.LatentFormat()
     made.latent_channels, made.scale_factor = channels, scale
+    made.glidewire_space = space
     if space == PIXELS:
         made.latent_rgb_factors = torch.eye(3).tolist()  # previews of pixels are these pixels
     return made

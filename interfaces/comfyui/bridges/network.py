@@ -196,7 +196,10 @@ def network_of(patcher: Any) -> HostNetwork:
 
 
 def space_of(latent_format: Any) -> str:
-    """What we call the space of a latent format: the published name where its channels and scale are known."""
+    """What we call the space of a latent format: ours by its own name, published ones by their channels and scale."""
+    own = getattr(latent_format, "glidewire_space", "")
+    if own:
+        return own
     channels, factor = latent_format.latent_channels, getattr(latent_format, "scale_factor", None)
     plain = not hasattr(latent_format, "latents_mean") and not getattr(latent_format, "shift_factor", None)
     for name, spec in PUBLISHED.items():

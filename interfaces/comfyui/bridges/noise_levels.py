@@ -101,11 +101,12 @@ def levels_of(schedule: NoiseSchedule) -> Tensor:
     return torch.tensor([_sigma(alpha_bar) for alpha_bar in schedule.alpha_bar.tolist()])
 
 
-_LEAST_ALPHA_BAR = 4.8973451890853435e-08  # what the host takes where a schedule ends without signal
+_NO_SIGNAL = 1e-10
+_STAND_IN = 4.8973451890853435e-08  # what the host takes where a schedule ends without signal
 
 
 def _sigma(alpha_bar: float) -> float:
-    return (1 / max(alpha_bar, _LEAST_ALPHA_BAR) - 1) ** 0.5
+    return (1 / (alpha_bar if alpha_bar > _NO_SIGNAL else _STAND_IN) - 1) ** 0.5
 
 
 def nearest(schedule: NoiseSchedule, sigma: float) -> int:

@@ -49,6 +49,7 @@ def denoiser_for_host(
     denoiser: Socket[Denoiser, "channels @space"],
     schedule: Socket[NoiseSchedule, "_"],
     scale: Scale = 0.0,
+    clip: bool = True,
 ) -> ModelForHost:
     """A guidance expression as ComfyUI's MODEL and GUIDER: its samplers and schedulers walk it.
 
@@ -59,6 +60,7 @@ def denoiser_for_host(
         denoiser: What denoises.
         schedule: The schedule that its networks were trained with, not respaced.
         scale: Of the latents, where the space's name does not tell; 0 takes the published one.
+        clip: Clip the predicted x_0 of models of pixels to [-1, 1]; latents never are.
 
     Returns: model, a MODEL; guider, a GUIDER without any other guidance.
 
@@ -67,7 +69,7 @@ def denoiser_for_host(
 
     Source: Karras et al. 2022 (2206.00364), section 3: sigma = sqrt(1 / alpha_bar - 1).
     """
-    model = as_model(denoiser, schedule, scale)
+    model = as_model(denoiser, schedule, scale, clip=clip)
     return ModelForHost(model, as_guider(model))
 
 

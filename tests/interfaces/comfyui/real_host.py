@@ -80,7 +80,7 @@ def conditioning(seed: int, **options: Any) -> list[Any]:
 
 
 def run(name: str, **inputs: Any) -> Any:
-    return getattr(CLASSES[name](), "run")(**inputs)
+    return CLASSES[name]().run(**inputs)
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -212,7 +212,7 @@ def memory_is_the_hosts() -> dict[str, bool]:
     gone = not any(each.model.model is network for each in loaded if each.model is not None)
     with torch.inference_mode(False), memory.loaded(network):
         back = any(each.model.model is network for each in loaded if each.model is not None)
-    weights = [weight for weight in network.parameters()]
+    weights = list(network.parameters())
     return {"known": known, "counted": counted, "unloaded": gone, "loaded again": back,
             "differentiable": not any(weight.is_inference() for weight in weights)}  # fmt: skip
 
