@@ -45,9 +45,14 @@ def as_model(denoiser: Denoiser, schedule: NoiseSchedule, scale: float = 0.0, *,
 def as_guider(model: Any) -> Any:
     """A GUIDER over such a MODEL: no condition, and no guidance but the expression's own."""
     guider = host.require("comfy.samplers").CFGGuider(model)
-    guider.set_conds(*[[[torch.zeros(1, 1, 1), {}]]] * 2)
+    guider.set_conds(nothing(), nothing())
     guider.set_cfg(1.0)
     return guider
+
+
+def nothing() -> list[Any]:
+    """A CONDITIONING that says nothing, where the host wants one."""
+    return [[torch.zeros(1, 1, 1), {}]]
 
 
 def latent_scale(space: str, stated: float = 0.0) -> float:

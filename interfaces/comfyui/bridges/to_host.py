@@ -18,7 +18,7 @@ from ....nodes.token_sockets import Embedding
 from .. import host
 from . import noise_levels
 from .autoencoders import AutoencoderVae, TextEncoderClip
-from .expression_model import as_guider, as_model, latent_scale
+from .expression_model import as_guider, as_model, latent_scale, nothing
 from .samplers import HostNoise as SeededHostNoise
 from .samplers import as_sampler
 from .types import (
@@ -42,6 +42,7 @@ class ModelForHost(NamedTuple):
 
     model: Socket[HostModel, "..."]
     guider: Socket[HostGuider, "..."]
+    empty: Socket[HostConditioning, "..."]
 
 
 @node(category="comfyui", title="Denoiser to ComfyUI model and guider")
@@ -53,8 +54,8 @@ def denoiser_for_host(
 ) -> ModelForHost:
     """A guidance expression as ComfyUI's MODEL and GUIDER: its samplers and schedulers walk it.
 
-    The expression carries its conditions and its guidance: give KSampler any conditioning and cfg 1, or take the
-    guider into SamplerCustomAdvanced. Models of pixels take latents with 3 channels of the picture's own size.
+    The expression carries its conditions and its guidance: give KSampler the empty conditioning and cfg 1, or take
+    the guider into SamplerCustomAdvanced. Models of pixels take latents with 3 channels of the picture's own size.
 
     Args:
         denoiser: What denoises.
@@ -62,7 +63,7 @@ def denoiser_for_host(
         scale: Of the latents, where the space's name does not tell; 0 takes the published one.
         clip: Clip the predicted x_0 of models of pixels to [-1, 1]; latents never are.
 
-    Returns: model, a MODEL; guider, a GUIDER without any other guidance.
+    Returns: model, a MODEL; guider, a GUIDER without any other guidance; empty, a CONDITIONING that says nothing.
 
     Raises: GlidewireError where nothing tells the scale; when sampled, for guidance that steps with another noise
         than it denoises with (CFG++, Asyrp).
@@ -70,7 +71,7 @@ def denoiser_for_host(
     Source: Karras et al. 2022 (2206.00364), section 3: sigma = sqrt(1 / alpha_bar - 1).
     """
     model = as_model(denoiser, schedule, scale, clip=clip)
-    return ModelForHost(model, as_guider(model))
+    return ModelForHost(model, as_guider(model), HostConditioning(nothing()))
 
 
 @node(category="comfyui", title="Schedule to ComfyUI sigmas")

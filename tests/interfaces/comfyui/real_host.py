@@ -124,7 +124,7 @@ def our_denoiser_by_the_hosts_sampler() -> dict[str, float]:
     (start,) = run("GlidewireNoiseStart", denoiser=guided, width=SIDE, height=SIDE, batch=2, seed=7)
     (sample,) = run("GlidewireDdimSampler", denoiser=guided, schedule=schedule, start=start, eta=0.0, clip=False)
     (ours,) = run("GlidewireLatentForHost", sample=sample)
-    _, guider = run("GlidewireDenoiserForHost", denoiser=guided, schedule=trained)
+    _, guider, _ = run("GlidewireDenoiserForHost", denoiser=guided, schedule=trained)
     (sigmas,) = run("GlidewireSigmasForHost", schedule=schedule)
     (noise,) = run("GlidewireNoiseForHost", seed=7)
     latent = {"samples": torch.zeros(2, 4, SIDE, SIDE)}
