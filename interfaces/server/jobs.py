@@ -168,7 +168,8 @@ class JobStore:
             row = self._one(f"{_SELECT} WHERE status = 'pending' ORDER BY number, serial LIMIT 1")
             if row is None:
                 return None
-            job = replace(_job(row), status="in_progress", started=now())
+            job = _job(row)
+            job = replace(job, status="in_progress", started=now(), attempts=job.attempts + 1)
             with self._writing():
                 self._base.execute(
                     "UPDATE jobs SET status = 'in_progress', started = ?, attempts = attempts + 1 WHERE id = ?",

@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from aiohttp import web
@@ -16,6 +16,10 @@ from ..version import versions
 from .editor_socket import FEATURES
 from .replies import as_json
 from .state import SERVER
+from .submission import editor_texts
+
+_LANGUAGES: Final = ("ar", "en", "es", "fa", "fr", "ja", "ko", "pt-BR", "ru", "tr", "zh", "zh-TW")
+"""Those that the editor speaks."""
 
 
 async def show_users(request: web.Request) -> web.Response:
@@ -68,7 +72,7 @@ async def show_features(request: web.Request) -> web.Response:
 
 async def show_locales(request: web.Request) -> web.Response:
     """GET /i18n: our texts in other languages, {language: {"nodeDefs": ..., ...}}."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {language: editor_texts() for language in _LANGUAGES}
     for path in sorted((ROOT / "locales").glob("*/*.json")):
         texts = json.loads(path.read_text(encoding="utf-8"))
         language = found.setdefault(path.parent.name, {})

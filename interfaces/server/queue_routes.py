@@ -30,7 +30,7 @@ async def queue_prompt(request: web.Request) -> web.Response:
         job = server.store.add(job, kept, front=body.get("front") is True, number=number)
     except KeyError:
         raise Refused(409, "there is a job with this prompt_id already", got=id_, kind="duplicate_id") from None
-    server.worker.wake()
+    server.worker.wake(job.id, asked)
     server.outbox.post([server.worker.status()])
     return as_json({"prompt_id": job.id, "number": job.number, "node_errors": asked.node_errors})
 

@@ -20,10 +20,18 @@ LONGEST_CLIENT: Final = 128
 _HOST_KINDS: Final = {
     "missing_input": "required_input_missing",
     "wrong_type": "return_type_mismatch",
+    "wrong_dims": "return_type_mismatch",
+    "out_of_range": "value_bigger_than_max",
     "not_an_option": "value_not_in_list",
+    "missing_file": "value_not_in_list",
+    "missing_node": "bad_linked_input",
+    "missing_output": "bad_linked_input",
     "unknown_node": "missing_node_type",
+    "cycle": "dependency_cycle",
 }
-"""Our words for problems that the editor knows by another."""
+"""The editor's words for our kinds of problems (it marks inputs by them); the others are `_OTHER_KIND`."""
+
+_OTHER_KIND: Final = "custom_validation_failed"
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,10 @@ def read(request: Mapping[str, Any], session: Session) -> Submission:
     problems = [*reading.problems, *found]
     wanted = _wanted(request, graph) or report.effects
     targets, relevant = _sort(graph, wanted, problems)
-    errors = node_errors(graph, relevant)
     if not targets:
-        raise _refusal(relevant or problems, errors)
-    return Submission(graph, targets, errors)
+        found = relevant or problems
+        raise _refusal(found, node_errors(graph, found))
+    return Submission(graph, targets, node_errors(graph, relevant))
 
 
 def client_of(request: Mapping[str, Any]) -> str | None:
@@ -157,16 +165,24 @@ def node_errors(graph: Graph, problems: Iterable[Problem]) -> dict[str, Any]:
 
 
 def _error(problem: Problem) -> dict[str, Any]:
-    """One problem: the sentence as message, what was expected and what to do as details."""
-    sentence = str(replace(problem, node="", title="", input=None, hint=None)).removeprefix("workflow: ")
+    """One problem: what is wrong as message, the whole sentence with what to do as details."""
     place = f"{problem.input}: " if problem.input else ""
     extra = {"input_name": problem.input} if problem.input else {}
     return {
-        "type": _HOST_KINDS.get(problem.kind, problem.kind),
-        "message": f"{place}{sentence}",
-        "details": problem.hint or "",
+        "type": _HOST_KINDS.get(problem.kind, _OTHER_KIND),
+        "message": problem.message,
+        "details": place + str(replace(problem, node="", title="", input=None)).removeprefix("workflow: "),
         "extra_info": {**extra, "glidewire": problem.as_json()},
     }
+
+
+def editor_texts() -> dict[str, Any]:
+    """The editor's texts for problems, so that it shows our sentences in place of its own."""
+    ours = dict.fromkeys(("details", "detailsWithRawDetails", "detailsWithValue", "detailsWithTypes"), "{rawDetails}")
+    toasts = ("toastMessage", "toastMessageWithRawDetails", "toastMessageWithValue", "toastMessageWithTypes")
+    ours |= dict.fromkeys(toasts, "{nodeName}: {rawDetails}")
+    kinds = dict.fromkeys([*_HOST_KINDS.values(), _OTHER_KIND, "unknown_validation_error"], ours)
+    return {"errorCatalog": {"validationErrors": kinds}}
 
 
 def _wanted(request: Mapping[str, Any], graph: Graph) -> tuple[str, ...]:
