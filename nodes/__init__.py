@@ -14,6 +14,7 @@ from .batches import (
     select_tokens,
 )
 from .clip import clip_image_embedding, clip_text_embedding, load_clip
+from .components import keep_components, principal_components
 from .embeddings import interpolate_embeddings, rerank_embeddings, text_difference
 from .figures import labelled_grid, plot, plot_schedule, preview_image, table
 from .framing import crop_image, extend_image, fit_image
@@ -48,6 +49,16 @@ from .guidance_conditions import (
     image_and_text_guidance,
     negative_prompt_guidance,
     perpendicular_negative_guidance,
+)
+from .image_prompts import (
+    apply_ip_adapter,
+    encode_face_prompt,
+    encode_image_prompt,
+    join_image_prompts,
+    load_image_encoder,
+    load_image_prompt,
+    load_ip_adapter,
+    save_image_prompt,
 )
 from .images import (
     batch_images,
@@ -98,6 +109,14 @@ from .measures import (
     retrieval_accuracy,
 )
 from .noised_clip import load_noised_clip, noised_clip_guidance, noised_clip_text_encoder
+from .other_priors import (
+    autoregressive_prior_components,
+    autoregressive_prior_sampler,
+    laion_prior_denoiser,
+    laion_prior_sampler,
+    load_autoregressive_prior,
+    load_laion_prior,
+)
 from .paella import (
     decode_tokens,
     encode_tokens,
@@ -112,7 +131,8 @@ from .paella import (
     token_outpainting_start,
 )
 from .regions import denoise_by_region, paella_region_denoiser
-from .samplers import ancestral_sampler, ddim_inversion, ddim_sampler, noise_start, noised_start
+from .partial_sampling import sample_until
+from .samplers import ancestral_sampler, ddim_inversion, ddim_sampler, interpolate_starts, noise_start, noised_start
 from .scene_world import judge_scenes, render_scene, scene_prompts
 from .schedules import noise_schedule, respace
 from .tiling import decode_latents_in_tiles, encode_latents_in_tiles
@@ -122,6 +142,13 @@ from .unclip import (
     unclip_decoder_denoiser,
     unclip_prior_denoiser,
     unclip_prior_sampler,
+)
+from .unclip_upsampling import (
+    blur_sample,
+    degrade_sample,
+    denoise_in_turn,
+    load_unclip_upsampler,
+    unclip_upsampler_denoiser,
 )
 from .values import (
     integer,
@@ -141,9 +168,13 @@ __all__ = [
     "adaptive_projected_guidance",
     "ancestral_sampler",
     "annealed_condition",
+    "apply_ip_adapter",
     "autoguidance",
+    "autoregressive_prior_components",
+    "autoregressive_prior_sampler",
     "batch_embeddings",
     "batch_images",
+    "blur_sample",
     "boundary_error",
     "box_mask",
     "brush_mask",
@@ -163,12 +194,16 @@ __all__ = [
     "decode_latents",
     "decode_latents_in_tiles",
     "decode_tokens",
+    "degrade_sample",
     "denoise_by_region",
+    "denoise_in_turn",
     "diversity",
     "dynamic_threshold",
     "empty_latents",
     "empty_tokens",
     "encode_boxes",
+    "encode_face_prompt",
+    "encode_image_prompt",
     "encode_latents",
     "encode_latents_in_tiles",
     "encode_prompt",
@@ -191,10 +226,15 @@ __all__ = [
     "integer",
     "integer_list",
     "interpolate_embeddings",
+    "interpolate_starts",
     "invert_mask",
+    "join_image_prompts",
     "judge_scenes",
+    "keep_components",
     "known_region",
     "labelled_grid",
+    "laion_prior_denoiser",
+    "laion_prior_sampler",
     "latent_denoiser",
     "latent_depth_denoiser",
     "latent_inpainting_denoiser",
@@ -203,6 +243,7 @@ __all__ = [
     "list_images",
     "list_masks",
     "load_autoencoder",
+    "load_autoregressive_prior",
     "load_bert_text_encoder",
     "load_box_encoder",
     "load_class_embedder",
@@ -210,6 +251,10 @@ __all__ = [
     "load_clip_text_encoder",
     "load_glide",
     "load_image",
+    "load_image_encoder",
+    "load_image_prompt",
+    "load_ip_adapter",
+    "load_laion_prior",
     "load_latent_denoiser",
     "load_mask",
     "load_noised_clip",
@@ -218,6 +263,7 @@ __all__ = [
     "load_token_autoencoder",
     "load_unclip_decoder",
     "load_unclip_prior",
+    "load_unclip_upsampler",
     "magnitude_aware_guidance",
     "mask_to_image",
     "negative_prompt_guidance",
@@ -241,6 +287,7 @@ __all__ = [
     "plot_schedule",
     "precision_and_recall",
     "preview_image",
+    "principal_components",
     "render_scene",
     "repeat_images",
     "rerank_embeddings",
@@ -251,7 +298,9 @@ __all__ = [
     "respace",
     "retrieval_accuracy",
     "sample_to_image",
+    "sample_until",
     "save_image",
+    "save_image_prompt",
     "scale_schedule",
     "scene_prompts",
     "seed",
@@ -278,5 +327,6 @@ __all__ = [
     "unclip_decoder_denoiser",
     "unclip_prior_denoiser",
     "unclip_prior_sampler",
+    "unclip_upsampler_denoiser",
     "zero_star_guidance",
 ]

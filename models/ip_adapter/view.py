@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import GlidewireError
-from ..additions import AttentionAddition, Part
+from ..additions import AttentionAddition, Part, grid_of
 from ..ldm.attention import attention_layers, given, split_heads
 from ..ldm.network import LatentDenoiser
 from ..ldm.view import DenoiserView
@@ -25,7 +25,9 @@ class ImagePrompted(DenoiserView):
     attention(q, text) + scale * attention(q, tokens) in every layer that attends to the context, with keys and
     values of the adapter's own for the tokens; and, with an adapter of faces, low-rank terms of every projection.
     A leaf's conditioning has `<name>.tokens` "batch tokens context_width" beside the denoiser's own: what the
-    adapter makes of a picture or a face. At scale 0 and low-rank scale 0 it is the denoiser, bit for bit.
+    adapter makes of a picture or a face; and may have `<name>.mask` "batch 1 height width": how much the tokens count
+    in each place, of x_t's size or a whole multiple of it. At scale 0 and low-rank scale 0 it is the denoiser, bit
+    for bit.
 
     Args:
         base: The denoiser, or another view of it.
@@ -91,8 +93,10 @@ class ImagePrompted(DenoiserView):
 
     def attention(self, conditioning: Mapping[str, Tensor], size: tuple[int, int]) -> tuple[AttentionAddition, ...]:
         """The terms of attention under a prepared conditioning."""
-        names = self.prepared_names()
-        return (_Terms(self, {name: conditioning[name] for name in names}),) if names else ()
+        names, mask = self.prepared_names(), conditioning.get(f"{self.name}.mask")
+        if mask is not None:
+            _check_mask(mask, size)
+        return (_Terms(self, {name: conditioning[name] for name in names}, size, mask),) if names else ()
 
     def layer(self, number: int) -> AdaptedLayer:
         """The adapter's part of an attention layer."""
@@ -113,6 +117,8 @@ class _Terms(AttentionAddition):
 
     view: ImagePrompted
     prepared: Mapping[str, Tensor]
+    size: tuple[int, int]
+    mask: Tensor | None = None
 
     def projected(self, layer: int, part: Part, states: Tensor) -> Tensor | None:
         view = self.view
@@ -129,7 +135,22 @@ class _Terms(AttentionAddition):
             return None
         rows = self.prepared[self.view._tokens(layer)].to(query.dtype).chunk(2, dim=-1)
         key, value = (split_heads(part, self.view.heads[layer]) for part in rows)
-        return scale * F.scaled_dot_product_attention(query, key, value)
+        term = scale * F.scaled_dot_product_attention(query, key, value)
+        if self.mask is None:
+            return term
+        region = F.interpolate(self.mask.to(query), grid_of(query.shape[2], self.size), mode="area")
+        return region.flatten(2)[..., None] * term
+
+
+def _check_mask(mask: Tensor, size: tuple[int, int]) -> None:
+    factor = max(mask.shape[-1] // size[1], 1)
+    if mask.ndim != 4 or mask.shape[1] != 1 or tuple(mask.shape[2:]) != (size[0] * factor, size[1] * factor):
+        raise GlidewireError(
+            "an image prompt's region does not fit the picture",
+            expected=f"a mask of {size[0]} x {size[1]}, or a whole multiple of that",
+            got=" x ".join(map(str, mask.shape[2:])),
+            hint="Resize the mask to the picture that is sampled.",
+        )
 
 
 def _check_fit(name: str, adapter: IpAdapter, layers: Sequence[Any], context_width: int) -> None:

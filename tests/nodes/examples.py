@@ -15,16 +15,24 @@ from typing import Any
 import torch
 from glidewire.diffusion.denoiser import Denoiser, Leaf
 from glidewire.diffusion.guidance import ScaleSchedule
+from glidewire.diffusion.quantization import PrincipalComponents
 from glidewire.diffusion.schedules import NoiseSchedule, squared_cosine
 from glidewire.graph_runtime.context import Context
 from glidewire.graph_runtime.folders import Folders
+from glidewire.models.autoregressive_prior import checkpoint as autoregressive_checkpoint
+from glidewire.models.autoregressive_prior.model import AutoregressivePriorModel
+from glidewire.models.autoregressive_prior.spec import AutoregressivePriorSpec
 from glidewire.models.checkpoint import load, save_published
 from glidewire.models.clip import checkpoint as clip_checkpoint
+from glidewire.models.clip.image_encoder import ImageEncoder
 from glidewire.models.clip.model import ClipModel
 from glidewire.models.clip.spec import ClipImageSpec, ClipSpec
 from glidewire.models.clip.tokenizer import ClipTokenizer
 from glidewire.models.clip_text import checkpoint as clip_text_checkpoint
 from glidewire.models.clip_text.spec import ClipTextSpec
+from glidewire.models.dalle2_pytorch import checkpoint as laion_checkpoint
+from glidewire.models.dalle2_pytorch.model import LaionPriorModel
+from glidewire.models.dalle2_pytorch.spec import DiffusionPriorSpec
 from glidewire.models.first_stage import checkpoint as first_stage_checkpoint
 from glidewire.models.first_stage.model import SPACE, Autoencoder, load_autoencoder
 from glidewire.models.first_stage.spec import FirstStageSpec
@@ -33,6 +41,9 @@ from glidewire.models.glide.model import GlideModel
 from glidewire.models.glide.network import GlideTextToImage
 from glidewire.models.glide.spec import GlideSpec
 from glidewire.models.glide.tokenizer import GlideTokenizer
+from glidewire.models.ip_adapter import checkpoint as ip_adapter_checkpoint
+from glidewire.models.ip_adapter.model import AdapterModel, load_adapter
+from glidewire.models.ip_adapter.spec import IpAdapterSpec
 from glidewire.models.ldm import bert, layout
 from glidewire.models.ldm.boxes import BoxEncoder, load_box_encoder
 from glidewire.models.ldm.condition import ClassEmbedder, SpatialRescaler
@@ -49,8 +60,11 @@ from glidewire.models.paella.spec import PaellaV1Spec, VqganSpec
 from glidewire.models.paella.token_autoencoder import TokenAutoencoder
 from glidewire.models.unclip import checkpoint as unclip_checkpoint
 from glidewire.models.unclip.model import DecoderModel, PriorModel
-from glidewire.models.unclip.spec import DecoderSpec, PriorSpec
+from glidewire.models.unclip.spec import DecoderSpec, PriorSpec, UpsamplerSpec
+from glidewire.models.unclip.upsampling import UpsamplerModel
+from glidewire.nodes.adapter_sockets import ImagePrompt
 from glidewire.nodes.clip_sockets import ClipText
+from glidewire.nodes.components import Components
 from glidewire.nodes.sockets import PIXELS, Condition, Sample, Start
 from glidewire.nodes.token_sockets import Embedding, Tokens, TokenStart
 from PIL import Image as PillowImage
@@ -231,6 +245,64 @@ class Materials:
         ids = torch.randint(8, (1, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
         return (ids.float() / 255)[..., None].repeat(1, 1, 1, 3)
 
+    @cached_property
+    def unclip_upsampler(self) -> UpsamplerModel:
+        """An upsampler with a network of its own for the last step."""
+        spec = UpsamplerSpec(model_channels=32, channel_mult=(1, 2), num_res_blocks=1)
+        first, last = (randomised(unclip_checkpoint.build(spec), seed) for seed in (0, 1))
+        return UpsamplerModel(first, last)
+
+    @cached_property
+    def autoregressive_prior(self) -> AutoregressivePriorModel:
+        """An autoregressive prior over the tiny CLIP, fitted to random embeddings."""
+        spec = AutoregressivePriorSpec(
+            embedding_width=8, kept=4, buckets=12, dot_buckets=4, text_positions=6, text_width=12, width=32, layers=1,
+            heads=2, mlp_width=32,
+        )  # fmt: skip
+        network: Any = autoregressive_checkpoint.build(spec).eval().requires_grad_(False)
+        network.initialise(0)
+        network.codec.fit(self.embedding(40).tensor, self.embedding(40, 6).tensor)
+        return AutoregressivePriorModel(network, CLIP)
+
+    @cached_property
+    def autoregressive_prior_file(self) -> str:
+        """That prior as a file that tells its CLIP."""
+        path = self.folder / "autoregressive.safetensors"
+        autoregressive_checkpoint.save(self.autoregressive_prior.network, path, metadata={"glidewire.clip": CLIP})
+        return path.name
+
+    @cached_property
+    def laion_prior(self) -> LaionPriorModel:
+        """A prior of DALLE2-pytorch's form, for embeddings and states of 8."""
+        spec = DiffusionPriorSpec(
+            width=8, layers=1, heads=2, head_channels=4, mlp_width=16, text_positions=8, rotary_channels=4
+        )
+        network = _random(laion_checkpoint.build(spec))
+        network.space = CLIP
+        return LaionPriorModel(network)
+
+    @cached_property
+    def laion_prior_file(self) -> str:
+        """That prior as a file in the models folder."""
+        network = self.laion_prior.network
+        save_published(network, laion_checkpoint.key_map(network.spec), self.folder / "laion.safetensors", metadata={})
+        return "laion.safetensors"
+
+    def wide_clip_text(self) -> ClipText:
+        """A text whose states are as wide as its embedding, as OpenAI's ViT-L/14 has them."""
+        found = self.clip_text()
+        return ClipText(found.tensor[..., :8].contiguous(), found.embedding, found.mask, CLIP)
+
+    def laion_denoiser(self) -> Leaf:
+        """That prior under no text."""
+        network = self.laion_prior.network
+        return Leaf(network, network.conditioning(self.embedding(1, 6).tensor))
+
+    def components(self) -> Components:
+        """Principal components of random embeddings of 8, 5 of them kept."""
+        found = PrincipalComponents.fit(self.embedding(12).tensor, 5)
+        return Components(found.basis, found.mean, found.eigenvalues, CLIP)
+
     def mask(self, height: int = SIDE, width: int = SIDE) -> Tensor:
         """A mask "1 height width" whose right half is repainted."""
         return (torch.arange(width) >= width // 2).float().expand(1, height, width).contiguous()
@@ -295,6 +367,51 @@ class Materials:
         network = self.clip.network
         save_published(network, clip_checkpoint.key_map(network.spec), self.folder / "clip.safetensors", metadata={})
         return "clip.safetensors"
+
+    @cached_property
+    def image_encoder(self) -> ImageEncoder:
+        """The tiny CLIP's image tower: embeddings of 8, states of 12."""
+        return ImageEncoder(self.clip.network.image, "clip.safetensors")
+
+    @cached_property
+    def ip_adapter_file(self) -> str:
+        """An adapter of the tiny latent denoiser, which takes the tiny CLIP's embeddings."""
+        spec = IpAdapterSpec(tokens=2, image_width=8, context_width=8, channels=(32,) * 4)
+        return self._saved("tiny_ip_adapter.safetensors", ip_adapter_checkpoint, spec)
+
+    @cached_property
+    def ip_adapter(self) -> AdapterModel:
+        """That adapter."""
+        return load_adapter(self.folder / self.ip_adapter_file)
+
+    @cached_property
+    def face_adapter(self) -> AdapterModel:
+        """One of faces with embeddings of 6."""
+        spec = IpAdapterSpec("face", 2, 0, 6, 8, (32,) * 4, lora_rank=2)
+        return AdapterModel(randomised(ip_adapter_checkpoint.build(spec)), "tiny_face.safetensors")
+
+    @cached_property
+    def face_file(self) -> str:
+        """A face's embedding of unit length, as a file in the input folder."""
+        save_file({"face": torch.eye(6)[:2].contiguous()}, self.folder / "face.safetensors")
+        return "face.safetensors"
+
+    def image_prompt(self, seed: int = 5) -> ImagePrompt:
+        """A picture as the tiny adapter's tokens."""
+        picture = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed)).clamp(-1, 1)
+        return ImagePrompt(self.ip_adapter.tokens(self.image_encoder, picture)[0], self.ip_adapter.file)
+
+    @cached_property
+    def image_prompt_file(self) -> str:
+        """A saved image prompt in the input folder."""
+        prompt = self.image_prompt()
+        metadata = {"glidewire.adapter": prompt.adapter}
+        save_file({"tokens": prompt.tensor}, self.folder / "prompt.safetensors", metadata=metadata)
+        return "prompt.safetensors"
+
+    def latent_denoiser(self, prompt: str = "a red cube") -> Leaf:
+        """The tiny latent denoiser under a prompt."""
+        return Leaf(self.latent_model().network, self.text_encoder.encode_prompt(prompt)[0])
 
     @cached_property
     def unclip_prior(self) -> PriorModel:
@@ -527,11 +644,27 @@ EXAMPLES: dict[str, Example] = {
     },
     "load_unclip_decoder": lambda m: {"checkpoint": m.unclip_file(m.unclip_decoder.network, "published"), "clip": CLIP},
     "unclip_decoder_denoiser": lambda m: {"model": m.unclip_decoder, "image": m.embedding(2), "text": m.clip_text()},
+    # image_prompts
+    "load_ip_adapter": lambda m: {"checkpoint": m.ip_adapter_file},
+    "load_image_encoder": lambda m: {"checkpoint": m.clip_file, "activation": "gelu"},
+    "encode_image_prompt": lambda m: {"adapter": m.ip_adapter, "encoder": m.image_encoder, "image": m.picture(2)},
+    "encode_face_prompt": lambda m: {"adapter": m.face_adapter, "face": m.face_file},
+    "apply_ip_adapter": lambda m: {
+        "denoiser": m.latent_denoiser(),
+        "adapter": m.ip_adapter,
+        "prompt": m.image_prompt(),
+        "layers": "style",
+        "region": m.mask(),
+    },
+    "join_image_prompts": lambda m: {"first": m.image_prompt(), "second": m.image_prompt(6)},
+    "save_image_prompt": lambda m: {"prompt": m.image_prompt()},
+    "load_image_prompt": lambda m: {"file": m.image_prompt_file},
     # sampling
     "noise_start": lambda m: {"denoiser": m.denoiser(), "width": 8, "height": 16, "batch": 2, "seed": 7},
     "noised_start": lambda m: {"sample": m.sample(2), "schedule": m.schedule, "seed": 7},
     "ddim_inversion": lambda m: {"denoiser": m.denoiser(), "schedule": m.schedule, "sample": m.sample()},
     "ancestral_sampler": _walk,
+    "sample_until": lambda m: {**_walk(m), "steps": 2},
     "ddim_sampler": lambda m: {**_walk(m), "eta": 0.5},
     # schedules
     "noise_schedule": just(name="squaredcos_cap_v2", steps=8),
@@ -644,4 +777,27 @@ EXAMPLES: dict[str, Example] = {
         "first": m.embedding(1, 6),
         "first_mask": m.mask(),
     },
+    "interpolate_starts": lambda m: {"first": m.start(2), "second": Start(m.pixels(2, seed=9), PIXELS, seeds=(4, 4))},
+    # unclip_upsampling
+    "load_unclip_upsampler": lambda m: {"checkpoint": m.unclip_file(m.unclip_upsampler.network)},
+    "unclip_upsampler_denoiser": lambda m: {"model": m.unclip_upsampler, "sample": Sample(m.pixels(1, 8)), "steps": 3},
+    "blur_sample": lambda m: {"sample": m.sample(2)},
+    "degrade_sample": lambda m: {"sample": m.sample(2), "seed": 3},
+    "denoise_in_turn": lambda m: {"first": m.denoiser(), "second": m.denoiser("")},
+    # other_priors
+    "load_autoregressive_prior": lambda m: {"checkpoint": m.autoregressive_prior_file},
+    "autoregressive_prior_sampler": lambda m: {"model": m.autoregressive_prior, "text": m.clip_text(), "batch": 2},
+    "autoregressive_prior_components": lambda m: {"model": m.autoregressive_prior},
+    "load_laion_prior": lambda m: {"checkpoint": m.laion_prior_file, "clip": CLIP},
+    "laion_prior_denoiser": lambda m: {"model": m.laion_prior, "text": m.wide_clip_text()},
+    "laion_prior_sampler": lambda m: {
+        "model": m.laion_prior,
+        "denoiser": m.laion_denoiser(),
+        "schedule": m.laion_prior.schedule,
+        "steps": 4,
+        "batch": 2,
+    },
+    # components
+    "principal_components": lambda m: {"embeddings": m.embedding(12), "kept": 5},
+    "keep_components": lambda m: {"embedding": m.embedding(2), "components": m.components(), "count": 3},
 }

@@ -1,0 +1,214 @@
+"""IP-Adapter as nodes: nothing at scale 0, layers, regions, negatives, several pictures, files, bad input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from glidewire.diffusion.evaluator import Evaluator, evaluate
+from glidewire.diffusion.prediction import Step
+from glidewire.errors import GlidewireError
+from glidewire.graph_runtime.check import check
+from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
+from glidewire.graph_runtime.registry import collect
+from glidewire.models.additions import attention_kinds, attention_places
+from glidewire.models.ip_adapter.presets import PRESETS, layer_scales, written_scales
+from glidewire.nodes import image_prompts, samplers
+from glidewire.nodes.guidance import classifier_free_guidance
+from glidewire.nodes.image_prompts import apply_ip_adapter, encode_image_prompt
+
+
+def value(materials: Any, denoiser: Any, x_t: torch.Tensor | None = None) -> torch.Tensor:
+    x_t = materials.latents().tensor if x_t is None else x_t
+    return evaluate(denoiser, x_t, Step.of(materials.schedule, 1)).value
+
+
+def test_scale_0_is_the_denoiser_and_more_is_more_of_the_picture(materials: Any) -> None:
+    denoiser, prompt = materials.latent_denoiser(), materials.image_prompt()
+    assert apply_ip_adapter(denoiser, materials.ip_adapter, prompt, scale=0.0) is denoiser
+    plain = value(materials, denoiser)
+    moved = [
+        (value(materials, apply_ip_adapter(denoiser, materials.ip_adapter, prompt, scale)) - plain).norm()
+        for scale in (0.25, 0.5, 1.0)
+    ]
+    assert 0 < moved[0] < moved[1] < moved[2]
+    faces = apply_ip_adapter(
+        denoiser,
+        materials.face_adapter,
+        image_prompts.encode_face_prompt(materials.face_adapter, materials.face_file, context=materials.context).prompt,
+        scale=0.0,
+    )
+    assert torch.equal(value(materials, faces), plain)
+
+
+def test_a_picture_and_a_negative_one_share_a_forward_under_guidance(materials: Any) -> None:
+    encoded = encode_image_prompt(materials.ip_adapter, materials.image_encoder, materials.picture(1))
+    conditional = apply_ip_adapter(materials.latent_denoiser(), materials.ip_adapter, encoded.prompt)
+    for other in (encoded.unconditional, materials.image_prompt(9)):
+        unconditional = apply_ip_adapter(materials.latent_denoiser(""), materials.ip_adapter, other)
+        evaluator = Evaluator()
+        guided = classifier_free_guidance(conditional, unconditional, 3.0)
+        evaluator(guided, materials.latents().tensor, Step.of(materials.schedule, 1))
+        assert (evaluator.forwards, evaluator.rows) == (1, 2)
+    start = samplers.noise_start(guided, 8, 8, batch=2)
+    assert samplers.ddim_sampler(guided, materials.schedule, start, clip=False).tensor.isfinite().all()
+
+
+def test_applied_after_guidance_both_branches_see_the_picture(materials: Any) -> None:
+    pair = materials.latent_denoiser(), materials.latent_denoiser("")
+    one = apply_ip_adapter(classifier_free_guidance(*pair, 3.0), materials.ip_adapter, materials.image_prompt())
+    each = [apply_ip_adapter(leaf, materials.ip_adapter, materials.image_prompt()) for leaf in pair]
+    assert torch.equal(value(materials, one), value(materials, classifier_free_guidance(*each, 3.0)))
+
+
+def test_a_region_keeps_the_rest_and_two_regions_make_the_whole(materials: Any) -> None:
+    adapter, prompt, denoiser = materials.ip_adapter, materials.image_prompt(), materials.latent_denoiser()
+    right, everywhere = materials.mask(8, 8), torch.ones(1, 16, 16)
+    whole = value(materials, apply_ip_adapter(denoiser, adapter, prompt))
+    torch.testing.assert_close(value(materials, apply_ip_adapter(denoiser, adapter, prompt, region=everywhere)), whole)
+    nowhere = apply_ip_adapter(denoiser, adapter, prompt, region=torch.zeros(1, 8, 8))
+    torch.testing.assert_close(value(materials, nowhere), value(materials, denoiser))
+    both = apply_ip_adapter(
+        apply_ip_adapter(denoiser, adapter, prompt, region=right), adapter, prompt, region=1 - right
+    )
+    torch.testing.assert_close(value(materials, both), whole, atol=1e-4, rtol=1e-4)
+    wrong = apply_ip_adapter(denoiser, adapter, prompt, region=torch.ones(1, 12, 8))
+    with pytest.raises(GlidewireError, match=r"region does not fit.*expected a mask of 8 x 8.*got 12 x 8\. Resize"):
+        value(materials, wrong)
+
+
+def test_a_picture_is_seen_in_an_interval_of_the_steps(materials: Any) -> None:
+    denoiser = materials.latent_denoiser()
+    late = apply_ip_adapter(denoiser, materials.ip_adapter, materials.image_prompt(), start=0.5)
+    always = apply_ip_adapter(denoiser, materials.ip_adapter, materials.image_prompt())
+    for index, expected in ((0, denoiser), (3, always)):
+        step = Step.of(materials.schedule, index)
+        x_t = materials.latents().tensor
+        assert torch.equal(evaluate(late, x_t, step).value, evaluate(expected, x_t, step).value)
+
+
+def test_several_pictures_become_prompts_in_named_ways(materials: Any) -> None:
+    adapter, encoder, pictures = materials.ip_adapter, materials.image_encoder, materials.picture(2)
+
+    def encoded(combine: Any, image: torch.Tensor = pictures) -> Any:
+        return encode_image_prompt(adapter, encoder, image, combine)
+
+    each = encoded("each").prompt.tensor
+    assert each.shape == (2, 2, 8)
+    joined = encoded("concatenate")
+    assert torch.equal(joined.prompt.tensor, each.flatten(0, 1)[None])
+    assert joined.unconditional.tensor.shape == joined.prompt.tensor.shape
+    for combine in ("average", "average directions", "subtract"):
+        assert encoded(combine).prompt.tensor.shape == (1, 2, 8)
+        twice = encoded(combine, pictures[:1].expand(2, -1, -1, -1)).prompt.tensor
+        if combine != "subtract":
+            torch.testing.assert_close(twice, each[:1])
+    with pytest.raises(GlidewireError, match="no such way to combine pictures; expected each or concatenate"):
+        encoded("multiply")
+
+
+def test_prompts_are_joined_saved_and_loaded(materials: Any) -> None:
+    context, first, second = materials.context, materials.image_prompt(), materials.image_prompt(6)
+    side_by_side = image_prompts.join_image_prompts(first, second)
+    assert side_by_side.tensor.shape == (1, 4, 8)
+    mixed = image_prompts.join_image_prompts(first, second, how="average", weight=0.25)
+    torch.testing.assert_close(mixed.tensor, 0.25 * first.tensor + 0.75 * second.tensor)
+    image_prompts.save_image_prompt(mixed, "kept/mixed", context=context)
+    (name,) = context.shown["text"]
+    assert name == "kept/mixed_00001.safetensors"
+    (materials.folder / "again.safetensors").write_bytes((context.folders.output / name).read_bytes())
+    loaded = image_prompts.load_image_prompt("again.safetensors", context=context)
+    assert torch.equal(loaded.tensor, mixed.tensor) and loaded.adapter == first.adapter
+    with pytest.raises(GlidewireError, match=r"face.safetensors holds no image prompt; expected a file of save image"):
+        image_prompts.load_image_prompt(materials.face_file, context=context)
+    other = type(first)(first.tensor, "another.bin")
+    with pytest.raises(GlidewireError, match=r"different adapters; expected tiny_ip_adapter.*; got another.bin"):
+        image_prompts.join_image_prompts(first, other)
+    with pytest.raises(GlidewireError, match=r"do not fit together; expected one batch, and equally many tokens"):
+        image_prompts.join_image_prompts(first, side_by_side, how="average")
+    with pytest.raises(GlidewireError, match=r"encoded for another adapter; expected tiny_ip_adapter.*got another.bin"):
+        apply_ip_adapter(materials.latent_denoiser(), materials.ip_adapter, other)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_weigh_every_layer_of_any_network(materials: Any, preset: str) -> None:
+    unet = materials.latent_model().network.unet
+    kinds = attention_kinds(unet)
+    places = {number: place for number, place in attention_places(unet).items() if kinds[number] == "cross"}
+    scales = layer_scales(places, preset, 2.0)
+    assert scales.keys() == places.keys() and max(scales.values()) > 0
+    assert all(0 <= scale <= 2 for scale in scales.values())
+
+
+def test_style_looks_on_the_way_up_and_composition_on_the_way_down() -> None:
+    # As Stable Diffusion's: published numbers run down, up, middle.
+    levels = [
+        *(f"down {level}" for level in (0, 0, 1, 1, 2, 2)),
+        *(f"up {level}" for level in (1, 1, 1, 2, 2, 2, 3, 3, 3)),
+    ]
+    places = {2 * index + 1: place for index, place in enumerate([*levels, "middle"])}
+    style, composition = (layer_scales(places, name, 1.0) for name in ("style", "composition"))
+    assert [number for number, scale in style.items() if scale] == [13, 15, 17]
+    assert [number for number, scale in composition.items() if scale] == [9, 11]
+    rising = layer_scales(places, "ease in", 1.0)
+    assert rising[1] == 0 and rising[29] == 1 and rising[11] < rising[31] < rising[13]
+    with pytest.raises(GlidewireError, match="no such weights of layers; expected even or ease in"):
+        layer_scales(places, "loud", 1.0)
+
+
+def test_weights_are_written_by_layer(materials: Any) -> None:
+    assert written_scales("1: 0.5, 15=1;3:-.25\n") == {1: 0.5, 15: 1.0, 3: -0.25}
+    with pytest.raises(GlidewireError, match=r"cannot be read; expected such as \"1: 0.5, 15: 1\"; got ' 3'"):
+        written_scales("1: 2, 3")
+    denoiser, prompt = materials.latent_denoiser(), materials.image_prompt()
+    by_hand = apply_ip_adapter(denoiser, materials.ip_adapter, prompt, by_layer="1: 1, 3: 1, 5: 1, 7: 1")
+    assert torch.equal(
+        value(materials, by_hand), value(materials, apply_ip_adapter(denoiser, materials.ip_adapter, prompt))
+    )
+    with pytest.raises(GlidewireError, match="the adapter has no layer 2; expected odd numbers up to 7"):
+        apply_ip_adapter(denoiser, materials.ip_adapter, prompt, by_layer="2: 1")
+
+
+def test_an_encoder_of_another_width_is_refused_with_both_files_and_widths(materials: Any, examples: Any) -> None:
+    adapter = examples.AdapterModel(
+        examples.randomised(
+            examples.ip_adapter_checkpoint.build(
+                examples.IpAdapterSpec(tokens=2, image_width=1024, context_width=8, channels=(32,) * 4)
+            )
+        ),
+        "ip-adapter_sd15.bin",
+    )
+    with pytest.raises(GlidewireError) as caught:
+        encode_image_prompt(adapter, materials.image_encoder, materials.picture(1))
+    assert str(caught.value) == (
+        "adapter ip-adapter_sd15.bin was trained with another image encoder than clip.safetensors; "
+        "expected embeddings of width 1024, for ip-adapter_sd15.bin; got embeddings of width 8 from clip.safetensors. "
+        "Load CLIP ViT-H/14, as published with ip-adapter_sd15."
+    )
+    with pytest.raises(GlidewireError, match=r"picture embedding does not fit.*takes no such embedding"):
+        encode_image_prompt(materials.face_adapter, materials.image_encoder, materials.picture(1))
+    with pytest.raises(GlidewireError, match=r"needs a latent denoiser|needs a denoiser with a context"):
+        apply_ip_adapter(materials.denoiser(), materials.ip_adapter, materials.image_prompt())
+
+
+def test_an_encoder_of_another_width_is_caught_on_the_wire(materials: Any, examples: Any) -> None:
+    spec = examples.IpAdapterSpec(tokens=2, image_width=1024, context_width=8, channels=(32,) * 4)
+    wide = materials._saved("wide.safetensors", examples.ip_adapter_checkpoint, spec)
+
+    def problems(adapter: str) -> Any:
+        calls = (
+            NodeCall("a", "GlidewireLoadIpAdapter", {"checkpoint": adapter}),
+            NodeCall("e", "GlidewireLoadImageEncoder", {"checkpoint": materials.clip_file, "activation": "gelu"}),
+            NodeCall("i", "GlidewireLoadImage", {"file": materials.picture_file}),
+            NodeCall(
+                "p", "GlidewireEncodeImagePrompt",
+                {"adapter": Wire("a", 0), "encoder": Wire("e", 0), "image": Wire("i", 0)},
+            ),
+            NodeCall("s", "GlidewireSaveImagePrompt", {"prompt": Wire("p", 0)}),
+        )  # fmt: skip
+        return check(Graph(calls), collect("glidewire.nodes"), materials.context.folders).problems
+
+    assert problems(materials.ip_adapter_file) == ()
+    (problem,) = problems(wide)
+    assert problem.node == "p" and "1024" in str(problem) and "8" in str(problem)
