@@ -77,7 +77,7 @@ def inverted_start(denoiser: Denoiser, schedule: NoiseSchedule, sample: Sample, 
     """x_T of DDIM inversion."""
     require_space(denoiser, sample.space)
     x_0 = sample.tensor.to(context.policy.torch_device)
-    x_T = samplers.invert(denoiser, schedule, x_0, on_step=_reporter(context))
+    x_T = samplers.invert(denoiser, schedule, x_0, on_step=reporter(context))
     return Start(x_T.cpu(), sample.space, (seed,) * x_T.shape[0], 0)
 
 
@@ -93,7 +93,7 @@ def run(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, solver: Solve
         solver,
         SeededNoise(start.seeds, start.first_item),
         start_index=start_index(start, schedule),
-        on_step=_reporter(context, frames),
+        on_step=reporter(context, frames),
         trajectory=Segments(context.memo),
         evaluator=frames.evaluator,
         on_keys=frames.on_keys,
@@ -128,7 +128,9 @@ class Segments:
         self.memo.store(key, state, cost_seconds)
 
 
-def _reporter(context: Context, frames: StepFrames | None = None) -> samplers.OnStep:
+def reporter(context: Context, frames: StepFrames | None = None) -> samplers.OnStep:
+    """What a walk tells after each step: its progress, a preview, a frame; raises where the user cancelled."""
+
     def report(record: StepRecord) -> None:
         if frames is not None:
             frames.step(record)

@@ -39,7 +39,7 @@ class StepFrames:
         """Keep the frame of a step of diffusion."""
         if self._frames.wanted:
             facts = {"alpha_bar": record.step.alpha_bar}
-            facts |= {f"norm of {name}": _mean(value) for name, value in record.norms().items()}
+            facts |= {f"rms of {name}": _mean(value) for name, value in record.norms().items()}
             pictures = {"x_t": record.x_t, "x_0": record.x_0} if record.x_t.ndim == 4 else {}
             self._keep(
                 record.step, facts, {name: glimpses.of_batch(one, self._space) for name, one in pictures.items()}

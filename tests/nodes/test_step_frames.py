@@ -54,7 +54,7 @@ def test_every_step_has_a_frame(walk: Any, materials: Any) -> None:
     assert [fact["step"] for fact in facts] == list(range(len(materials.schedule)))
     assert [fact["timestep"] for fact in facts] == list(reversed(materials.schedule.timesteps))
     assert all(fact["guidance: classifier_free"] > 0 for fact in facts)
-    assert all({"norm of x_t", "norm of x_0", "norm of eps", "alpha_bar"} <= set(fact) for fact in facts)
+    assert all({"rms of x_t", "rms of x_0", "rms of eps", "alpha_bar"} <= set(fact) for fact in facts)
     frame = kept.frames[kept.names[0]]
     assert set(frame.pictures) == {"x_t", "x_0"}
     assert frame.pictures["x_t"].dtype == torch.uint8
