@@ -11,7 +11,8 @@ import typer
 
 from ..errors import GlidewireError
 from . import cli_options as options
-from .cli_inspect import cache_commands, model_commands, nodes
+from .cli_inspect import cache_commands, nodes
+from .cli_models import model_commands
 from .cli_options import EXIT_CODES, stdout
 from .cli_run import run
 from .cli_serve import serve

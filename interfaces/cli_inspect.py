@@ -1,11 +1,9 @@
-"""The commands that look at what there is: `nodes`, `cache ...`, `models ...`."""
+"""The commands that look at what there is: `nodes`, `cache ...`."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,10 +11,9 @@ import typer
 from ..errors import GlidewireError
 from ..graph_runtime.folders import near
 from . import cli_options as options
-from .cli_options import EXIT_CODES, stderr, stdout
+from .cli_options import EXIT_CODES, stdout
 
 cache_commands = typer.Typer(help="The disk cache: what it holds, whether it is sound, and making it smaller.")
-model_commands = typer.Typer(help="Checkpoints: which there are, and what one of them is.")
 
 _SIZES = ("bytes", "budget")
 _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
@@ -120,73 +117,3 @@ def _report(facts: Mapping[str, Any], *, as_json: bool) -> None:
     for name, value in facts.items():
         text = bytes_text(value) if name in _SIZES and isinstance(value, (int, float)) else value
         stdout.print(f"{name.replace('_', ' ')}: {text}", highlight=False, markup=False)
-
-
-@model_commands.command("list", epilog=EXIT_CODES)
-def list_models(models: options.Models = None, as_json: options.Json = False, debug: options.Debug = False) -> None:
-    """The checkpoints in the model folders, and what each of them is."""
-    from .surroundings import find_folders
-
-    folders = find_folders(models or (), (), "output")
-    rows = [_identity(name, folders.find("models", name)) for name in folders.listing("models", _CHECKPOINTS)]
-    if as_json:
-        print(json.dumps(rows))
-        return
-    if not rows:
-        places = ", ".join(str(root) for root in folders.models)
-        stderr.print(f"no checkpoints in {places}", highlight=False, markup=False)
-    for row in rows:
-        stdout.print(f"{row['name']}: {row.get('is') or row.get('error')}", highlight=False, markup=False)
-
-
-@model_commands.command("inspect", epilog=EXIT_CODES)
-def inspect_model(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A checkpoint: a path, or a name in the model folders.")],
-    models: options.Models = None,
-    as_json: options.Json = False,
-    debug: options.Debug = False,
-) -> None:
-    """What a checkpoint is, from its header alone: family, variant, hyper-parameters, dims, digest."""
-    from ..digests import sha256_file
-    from .surroundings import find_folders
-
-    with options.exits_with(options.UNREADABLE):
-        path = Path(file).expanduser()
-        path = path if path.exists() else find_folders(models or (), (), "output").find("models", file)
-        facts = {"file": str(path), "components": _components(path), "sha256": sha256_file(path)}
-    if as_json:
-        print(json.dumps(facts, default=str))
-        return
-    for entry in facts.pop("components") or [{"component": "none that the pack knows"}]:
-        for name, value in entry.items():
-            shown = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else value
-            stdout.print(f"{name}: {shown}", highlight=False, markup=False)
-    for name, value in facts.items():
-        stdout.print(f"{name}: {value}", highlight=False, markup=False)
-
-
-_CHECKPOINTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
-
-
-def _components(path: Path) -> list[dict[str, Any]]:
-    """Each component that the pack knows in a checkpoint, as plain data."""
-    from ..models.checkpoint import identify_all
-
-    return [
-        {
-            "component": f"{found.family} {found.component}",
-            "variant": found.variant,
-            "dims": dict(found.dims),
-            "hyper-parameters": dataclasses.asdict(found.spec) if dataclasses.is_dataclass(found.spec) else {},
-            "assumed": ", ".join(found.assumed) or "nothing",
-        }
-        for found in identify_all(path)
-    ]
-
-
-def _identity(name: str, path: Path) -> dict[str, str]:
-    try:
-        found = [f"{entry['component']} ({entry['variant']})" for entry in _components(path)]
-    except GlidewireError as problem:
-        return {"name": name, "error": str(problem)}
-    return {"name": name, "is": " + ".join(found) or "nothing that the pack knows"}

@@ -12,6 +12,7 @@ import torch
 from ..errors import GlidewireError
 from ..graph_runtime.cache import Store
 from ..graph_runtime.folders import Folders, user_path
+from .model_folders import existing, host_folders, hub_cache, own_folder
 
 PACKAGE = __name__.rpartition(".interfaces.")[0]
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,8 +24,9 @@ def find_folders(
 ) -> Folders:
     """The folders that files are looked up in and written to.
 
-    Models: those given, then $GLIDEWIRE_MODELS, then the shipped weights. Inputs: those given, else the current
-    folder; then the workflow's own folder. A shipped workflow has none.
+    Models: those given, then $GLIDEWIRE_MODELS, what `glidewire models pull` fetched, the shipped weights, the
+    folders of the node host around the pack, and the hub's cache. Inputs: those given, else the current folder;
+    then the workflow's own folder. A shipped workflow has none.
 
     Raises:
         GlidewireError: a folder that was given does not exist, or the output is a file.
@@ -34,8 +36,10 @@ def find_folders(
     destination = user_path(output, "the output folder")
     if destination.exists() and not destination.is_dir():
         raise GlidewireError("the output folder is a file", expected="a folder, or a path that is free", got=output)
+    given = [*_folders("models", models), *_folders("GLIDEWIRE_MODELS", named)]
+    beyond = [*host_folders(ROOT), *existing(hub_cache())]
     return Folders(
-        models=(*_folders("models", models), *_folders("GLIDEWIRE_MODELS", named), ROOT / "weights"),
+        models=tuple(dict.fromkeys([*given, *existing(own_folder()), ROOT / "weights", *beyond])),
         input=tuple(dict.fromkeys([*(_folders("input", inputs) or [Path.cwd()]), *beside])),
         output=destination,
     )

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import GlidewireError
@@ -19,6 +16,7 @@ from .header import Header, read_header
 from .key_map import KeyMap, published_state_dict
 from .parts import read_parts
 from .registry import Identity, families
+from .saving import save_tensors
 from .strict import StrictLoadError, load_strict
 
 __all__ = [
@@ -186,23 +184,8 @@ def save_published(
     Raises:
         GlidewireError: The folder cannot be written to.
     """
-    path = Path(path)
     tensors = {
         key: value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous().clone()
         for key, value in published_state_dict(module, key_map).items()
     }
-    partial = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        partial = Path(name)
-        save_file(tensors, partial, metadata=dict(metadata))
-        partial.chmod(0o644)
-        partial.replace(path)
-    except OSError as error:
-        raise GlidewireError(
-            f"checkpoint {path.name} cannot be written", got=f"{path.parent}: {error.strerror or error}"
-        ) from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+    save_tensors(tensors, Path(path), metadata=metadata)

@@ -13,6 +13,10 @@ from ..errors import GlidewireError
 from .torch_archive import ArchiveError, NeedsCodeError, is_torchscript, read_archive, zip_entries
 
 
+class NeedsCodeToReadError(GlidewireError):
+    """A pickle would have to be run."""
+
+
 def read_tree(path: Path, *, device: str) -> Any:
     """A torch file's tree of tensors; nothing but tensors and plain containers is ever constructed.
 
@@ -47,7 +51,7 @@ def read_tree(path: Path, *, device: str) -> Any:
 
 
 def _needs_code(path: Path, name: str, error: Exception) -> GlidewireError:
-    return GlidewireError(
+    return NeedsCodeToReadError(
         f"checkpoint {path.name} needs code to be run to be read, which is never done",
         expected="tensors only",
         got=f"an object of {name}",
