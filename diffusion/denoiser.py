@@ -82,6 +82,16 @@ Measure = Callable[[Tensor, Step], Mapping[str, Tensor]]
 """Numbers about x_t at a step, by name, "batch" each: a similarity that guidance climbs."""
 
 
+def require_interval(start: float, end: float, name: str = "guidance") -> None:
+    """Raise a GlidewireError where `start` to `end` is no part of a run, from 0 to 1."""
+    if not 0 <= start <= end <= 1:
+        raise GlidewireError(
+            f"{name}: impossible interval of steps",
+            expected="0 <= start <= end <= 1 (fractions of the run)",
+            got=f"start {start} and end {end}",
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Combination:
     """A pure function of other denoisers' predictions, active in an interval of the steps.
@@ -132,12 +142,7 @@ class Combination:
                 expected=" or ".join(self.inputs),
                 got=self.fallback,
             )
-        if not 0 <= self.start <= self.end <= 1:
-            raise GlidewireError(
-                f"{self.name}: impossible interval of steps",
-                expected="0 <= start <= end <= 1 (fractions of the run)",
-                got=f"start {self.start} and end {self.end}",
-            )
+        require_interval(self.start, self.end, self.name)
 
     def active(self, index: int, total: int) -> bool:
         """Whether it is active in step `index` of `total`."""

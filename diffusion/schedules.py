@@ -235,6 +235,20 @@ def kept_indices(steps: int, spacing: str) -> tuple[int, ...]:
     return _sections(steps, counts, spacing)
 
 
+def require_spacing(spacing: str, steps: int | None = None) -> None:
+    """Raise the GlidewireError that `respace` would, as far as it can be told.
+
+    Args:
+        spacing: As in `respace`.
+        steps: The number of timesteps, where it is known.
+    """
+    if steps is not None:
+        kept_indices(steps, spacing)
+    elif (text := spacing.strip()) not in ("", "fast27"):
+        for part in [text.removeprefix("ddim")] if text.startswith("ddim") else text.split(","):
+            _count(part, spacing)
+
+
 def _integer_stride(steps: int, spacing: str, wanted: str) -> tuple[int, ...]:
     count = _count(wanted, spacing)
     for stride in range(1, steps + 1):

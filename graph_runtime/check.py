@@ -7,6 +7,9 @@ from typing import Any
 
 import networkx as nx
 
+from ..errors import GlidewireError
+from .arguments import coerce
+from .constants import Constant, Constants
 from .declaration import REQUIRED, InputDeclaration, NodeDeclaration
 from .folders import Folders, near
 from .graph import Graph, NodeCall, Wire
@@ -18,6 +21,7 @@ from .report import Report
 from .shapes import Shapes
 from .sockets import fits
 from .suggestions import Flow, Suggestions
+from .validation import UNKNOWN, refusals, refused
 from .widgets import Choice, File
 
 __all__ = ["Report", "check"]
@@ -47,12 +51,16 @@ class _Check:
         self.types: dict[tuple[str, int], tuple[str, ...]] = {}
         self.shapes = Shapes(graph, registry, self.types, folders, self.suggestions)
         self.layouts: dict[str, Layout] = {}
+        self.constants = Constants()
+        self.to_validate: list[tuple[NodeCall, NodeDeclaration, dict[str, Any]]] = []
         self.lookups: dict[tuple[int, object], Refusal | None] = {}
         self.wires_that_fit: dict[tuple[tuple[str, ...], tuple[str, ...]], bool] = {}
 
     def report(self) -> Report:
         for name in self._order():
             self._node(self.graph.calls[name])
+        for call, declaration, values in self.to_validate:
+            self._validate(call, declaration, values)
         known = {call.id: self.registry.get(call.type) for call in self.graph.calls.values()}
         effects = tuple(name for name, declaration in known.items() if declaration and declaration.effect)
         place = {name: position for position, name in enumerate(self.graph.calls)}
@@ -110,6 +118,9 @@ class _Check:
             elif isinstance(value, Wire):
                 if self._wire_fits(call, declaration, given, value):
                     wires[name] = value
+                    constant = self.constants.over(value)
+                    if constant is not None and self._constant_fits(call, given, value, constant):
+                        values[name] = constant.value
             elif self._literal_fits(call, given, value):
                 values[name] = value
         for given in declaration.inputs:
@@ -119,6 +130,25 @@ class _Check:
         for index, output in enumerate(declaration.outputs):
             self.types[call.id, index] = bound.get(output.variable or "", output.type_ids)
         self.shapes.visit(call, layout, values, wires)
+        if declaration.by_value:
+            try:
+                self.constants.make(call, declaration, values)
+            except GlidewireError as error:
+                self.problems.append(refused(call, error, [given.id for given in declaration.inputs]))
+        if declaration.validate:
+            self.to_validate.append((call, declaration, values))
+
+    def _validate(self, call: NodeCall, declaration: NodeDeclaration, values: dict[str, Any]) -> None:
+        """Ask a node's own validations; by now all is known of its dims that ever will be."""
+
+        def known(name: str) -> Any:
+            given = declaration.by_input.get(name)
+            if given is not None and given.is_literal:
+                return coerce(given, values[name]) if name in values else UNKNOWN
+            found = self.shapes.known(call.id, name)
+            return UNKNOWN if found is None else found
+
+        self.problems += refusals(call, declaration, known, self.folders)
 
     def _problem(
         self,
@@ -153,6 +183,19 @@ class _Check:
                 hint = self.suggestions.makers(given.type_ids)
             self._problem(call, given.id, refused.kind, refused.message, refused.expected, refused.got, hint)
         return not refused
+
+    def _constant_fits(self, call: NodeCall, given: InputDeclaration, wire: Wire, constant: Constant) -> bool:
+        """Whether what is known to come over a wire is a value that the input admits, and the only one it will get."""
+        if not given.is_literal:
+            return False
+        entry = replace(given, is_list=True) if constant.listed else given
+        found = refusal(entry, constant.value, self.folders)
+        if found:
+            producer = self.graph.calls[wire.node]
+            source = f"; it comes from node {producer.id} ({producer.shown_title})"
+            texts = (found.kind, found.message + source, found.expected, found.got, found.hint)
+            self._problem(call, given.id, *texts, others=(producer.id,))
+        return not found and constant.listed == given.is_list
 
     def _default_fits(self, call: NodeCall, given: InputDeclaration) -> bool:
         if given.optional and (given.default is REQUIRED or given.default is None):

@@ -90,6 +90,9 @@ class NodeDeclaration:
         by_value: Consumers are keyed by the digest of its outputs, not by how they were made: for cheap nodes
             (numbers, tokens, sizes) of which many inputs give the same output.
         static_dims: literals (files as resolved paths) -> dims of the outputs, from headers and configs alone.
+        validate: Functions that raise a GlidewireError for values that the node could not run with. Each asks by
+            the names of its parameters for inputs, for names and tags of the node's dims, or for `folders`; check
+            calls it where all of them are known (but for those with a default).
         lazy: The values of the non-lazy inputs -> the ids of the lazy inputs that are needed.
         lazy_inputs: The inputs that are only computed when `lazy` asks for them.
         aliases: Former ids.
@@ -108,6 +111,7 @@ class NodeDeclaration:
     effect: bool = False
     by_value: bool = False
     static_dims: Callable[..., Mapping[str, int | str]] | None = None
+    validate: tuple[Callable[..., None], ...] = ()
     lazy: Callable[..., Sequence[str]] | None = None
     lazy_inputs: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
@@ -161,6 +165,7 @@ def node(
     effect: bool = False,
     by_value: bool = False,
     static_dims: Callable[..., Mapping[str, int | str]] | None = None,
+    validate: Callable[..., None] | Sequence[Callable[..., None]] = (),
     lazy: Callable[..., Sequence[str]] | None = None,
     lazy_inputs: Sequence[str] = (),
     aliases: Sequence[str] = (),
@@ -169,7 +174,7 @@ def node(
 
     Raises:
         TypeError: an annotation is missing, names no socket type or states dims that cannot be read, or a lazy input
-            does not exist.
+            or a parameter of a validation does not exist.
     """
 
     def wrap(function: Callable[P, R]) -> NodeFunction[P, R]:
@@ -199,15 +204,28 @@ def node(
             effect=effect,
             by_value=by_value,
             static_dims=static_dims,
+            validate=(validate,) if callable(validate) else tuple(validate),
             lazy=lazy,
             lazy_inputs=tuple(lazy_inputs),
             aliases=tuple(aliases),
             takes_context="context" in parameters,
             several_outputs=several,
         )
+        _require_known_parameters(declaration)
         return NodeFunction(function, declaration)
 
     return wrap
+
+
+def _require_known_parameters(declaration: NodeDeclaration) -> None:
+    patterns = [parse(socket.dims) for socket in (*declaration.inputs, *declaration.outputs)]
+    known = {"folders", *declaration.by_input}
+    known |= {axis.name or "" for pattern in patterns for axis in (*pattern.head, *pattern.tail)}
+    known |= {tag for pattern in patterns for tag in pattern.tags}
+    for function in declaration.validate:
+        unknown = set(inspect.signature(function).parameters) - known
+        if unknown:
+            raise TypeError(f"{declaration.name}: a validation asks for {sorted(unknown)}, which it does not have")
 
 
 def _input(

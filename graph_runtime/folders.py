@@ -96,21 +96,30 @@ class Folders:
         Raises:
             GlidewireError: the name leads outside the output folder, or its folder cannot be made.
         """
-        root = self.output.resolve()
         try:
-            target = (root / name.replace("\0", "")).resolve()
-            if "\0" in name or not target.is_relative_to(root) or target == root:
-                raise GlidewireError(
-                    f"{name!r} leads outside the output folder", expected=f"a name inside {root}", got=name
-                )
+            target = self.inside_output(name)
             target.parent.mkdir(parents=True, exist_ok=True)
         except (OSError, RuntimeError) as problem:  # no room, no right to write, a name too long, links in a circle
             raise GlidewireError(
-                f"{name[:80]} cannot be written into the output folder {root}",
+                f"{name[:80]} cannot be written into the output folder {self.output.resolve()}",
                 expected="a folder that may be written to",
                 got=getattr(problem, "strerror", None) or str(problem)[:200],
                 hint="Give another output folder.",
             ) from problem
+        return target
+
+    def inside_output(self, name: str) -> Path:
+        """The path that `name` means inside the output folder, links resolved; nothing is made.
+
+        Raises:
+            GlidewireError: the name leads outside the output folder.
+        """
+        root = self.output.resolve()
+        target = (root / name.replace("\0", "")).resolve()
+        if "\0" in name or not target.is_relative_to(root) or target == root:
+            raise GlidewireError(
+                f"{name!r} leads outside the output folder", expected=f"a name inside {root}", got=name
+            )
         return target
 
 

@@ -16,7 +16,7 @@ class Problem:
     Args:
         kind: A stable word for programs: "unknown_node", "missing_input", "wrong_type", "wrong_dims",
             "out_of_range", "not_an_option", "cycle", "duplicate_id", "missing_node", "missing_output",
-            "missing_file", "unknown_input", "bad_file", "no_effect", "malformed".
+            "missing_file", "unknown_input", "bad_file", "bad_value", "no_effect", "malformed".
         message: One sentence.
         node: The node's id; "" where the problem is the document's.
         title: The node's title, or its type where it has none.

@@ -52,6 +52,7 @@ class Shapes(Mapping[tuple[str, int], str]):
         self._headers = Headers(folders)
         self._unifier = Unifier()
         self._outputs: dict[tuple[str, int], Shape] = {}
+        self._scopes: dict[str, dict[str, int]] = {}
 
     def __getitem__(self, output: tuple[str, int]) -> str:
         return self._show(self._outputs[output])
@@ -68,11 +69,13 @@ class Shapes(Mapping[tuple[str, int], str]):
         Args:
             call: The node.
             layout: Its declaration's sockets.
-            values: Its literals that are in order, defaults among them.
+            values: Its literals that are in order, defaults and constants that come over wires among them.
             wires: Its wires that lead to an output of a fitting type.
         """
         declaration = layout.declaration
         scope: dict[str, int] = {}
+        if declaration.validate:
+            self._scopes[call.id] = scope
         for given in layout.named:
             value = values.get(given.id)
             self._say(scope, given.id, value, Said(call.id, f"input {given.id}", f"is {value}"))
@@ -93,6 +96,13 @@ class Shapes(Mapping[tuple[str, int], str]):
                 axes, clashes = self._unifier.instantiate(pattern, scope, Said(call.id, f"output {output.id}"))
                 self._outputs[call.id, index] = Shape(axes, self._tags(pattern, scope))
                 self.problems += [no_size(call, clash) for clash in clashes]
+
+    def known(self, node: str, name: str) -> int | str | None:
+        """The number or text behind a name or a tag of a node that has validations, or None."""
+        scope = self._scopes[node]
+        variable = scope.get(name, scope.get(f"@{name}"))
+        value = None if variable is None else self._unifier.value(variable)
+        return value if isinstance(value, int | str) else None
 
     def _say(self, scope: dict[str, int], name: str, value: Any, said: Said) -> None:
         if type(value) is int and value >= 0:
@@ -158,7 +168,7 @@ def _live(layout: Layout, values: Mapping[str, Any], wires: Mapping[str, Wire]) 
     lazy = set(declaration.lazy_inputs)
     eager = {given.id: values.get(given.id) for given in declaration.inputs if given.id not in lazy}
     needed: set[str] = set()
-    if not wires.keys() & eager.keys():
+    if not (wires.keys() & eager.keys()) - values.keys():
         # A function that trips over its literals here trips in the run as well, and says so there.
         with suppress(Exception):
             needed = set(declaration.lazy(**eager))

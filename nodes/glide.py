@@ -26,7 +26,8 @@ class LoadedGlide(NamedTuple):
 
 def _header_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
     spec = identify(checkpoint).spec
-    return {"channels": 3, "context": spec.text_context, "width": spec.text_width, "space": PIXELS}
+    steps = len(SCHEDULES[spec.schedule]())
+    return {"channels": 3, "context": spec.text_context, "width": spec.text_width, "steps": steps, "space": PIXELS}
 
 
 @node(category="glide", title="Load GLIDE", static_dims=_header_dims)

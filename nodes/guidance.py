@@ -6,7 +6,7 @@ import math
 from typing import Annotated
 
 from ..diffusion import guidance
-from ..diffusion.denoiser import Denoiser
+from ..diffusion.denoiser import Denoiser, require_interval
 from ..diffusion.guidance import Scale, ScaleSchedule
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
@@ -16,12 +16,17 @@ Strength = Annotated[float, Slider(min=-30.0, max=30.0, step=0.1)]
 Fraction = Annotated[float, Slider(min=0.0, max=1.0, step=0.01)]
 
 
+def interval(start: float, end: float) -> None:
+    """Raise a GlidewireError where guidance would end before it starts."""
+    require_interval(start, end)
+
+
 def chosen(scale: float, schedule: ScaleSchedule | None) -> Scale:
     """The schedule if one is wired, else the number."""
     return scale if schedule is None else schedule
 
 
-@node(category="guidance")
+@node(category="guidance", validate=interval)
 def classifier_free_guidance(
     conditional: Socket[Denoiser, "channels @space"],
     unconditional: Socket[Denoiser, "channels @space"],
@@ -50,7 +55,7 @@ def classifier_free_guidance(
     return guidance.classifier_free(conditional, unconditional, chosen(scale, schedule), start, end)
 
 
-@node(category="guidance", title="CFG++ guidance")
+@node(category="guidance", title="CFG++ guidance", validate=interval)
 def cfg_plus_plus_guidance(
     conditional: Socket[Denoiser, "channels @space"],
     unconditional: Socket[Denoiser, "channels @space"],
@@ -77,7 +82,7 @@ def cfg_plus_plus_guidance(
     return guidance.classifier_free_plus_plus(conditional, unconditional, chosen(scale, schedule), start, end)
 
 
-@node(category="guidance")
+@node(category="guidance", validate=interval)
 def autoguidance(
     good: Socket[Denoiser, "channels @space"],
     bad: Socket[Denoiser, "channels @space"],
@@ -102,7 +107,7 @@ def autoguidance(
     return guidance.autoguidance(good, bad, chosen(scale, schedule), start, end)
 
 
-@node(category="guidance", title="Adaptive projected guidance (APG)")
+@node(category="guidance", title="Adaptive projected guidance (APG)", validate=interval)
 def adaptive_projected_guidance(
     conditional: Socket[Denoiser, "channels @space"],
     unconditional: Socket[Denoiser, "channels @space"],
@@ -144,7 +149,7 @@ def adaptive_projected_guidance(
     )
 
 
-@node(category="guidance", title="CFG-Zero* guidance")
+@node(category="guidance", title="CFG-Zero* guidance", validate=interval)
 def zero_star_guidance(
     conditional: Socket[Denoiser, "channels @space"],
     unconditional: Socket[Denoiser, "channels @space"],
@@ -171,7 +176,7 @@ def zero_star_guidance(
     return guidance.zero_star(conditional, unconditional, chosen(scale, schedule), zero_steps, start, end)
 
 
-@node(category="guidance", title="Tangential guidance (TCFG)")
+@node(category="guidance", title="Tangential guidance (TCFG)", validate=interval)
 def tangential_guidance(
     conditional: Socket[Denoiser, "channels @space"],
     unconditional: Socket[Denoiser, "channels @space"],
@@ -196,7 +201,7 @@ def tangential_guidance(
     return guidance.tangential(conditional, unconditional, chosen(scale, schedule), start, end)
 
 
-@node(category="guidance", title="Magnitude-aware guidance (MAMBO-G)")
+@node(category="guidance", title="Magnitude-aware guidance (MAMBO-G)", validate=interval)
 def magnitude_aware_guidance(
     conditional: Socket[Denoiser, "channels @space"],
     unconditional: Socket[Denoiser, "channels @space"],
@@ -223,7 +228,7 @@ def magnitude_aware_guidance(
     return guidance.magnitude_aware(conditional, unconditional, chosen(scale, schedule), damping, start, end)
 
 
-@node(category="guidance", title="Frequency-decoupled guidance (FDG)")
+@node(category="guidance", title="Frequency-decoupled guidance (FDG)", validate=interval)
 def frequency_decoupled_guidance(
     conditional: Socket[Denoiser, "channels @space"],
     unconditional: Socket[Denoiser, "channels @space"],

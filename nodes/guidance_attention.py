@@ -13,12 +13,12 @@ from ..diffusion.schedules import NoiseSchedule
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Slider, Text
-from .guidance import Fraction, Strength, chosen
+from .guidance import Fraction, Strength, chosen, interval
 
 Places = Annotated[str, Text()]
 
 
-@node(category="guidance", title="Perturbed-attention guidance (PAG)")
+@node(category="guidance", title="Perturbed-attention guidance (PAG)", validate=interval)
 def perturbed_attention_guidance(
     denoiser: Socket[Denoiser, "channels @space"],
     scale: Strength = 3.0,
@@ -47,7 +47,7 @@ def perturbed_attention_guidance(
     return _perturbed(denoiser, "identity", places, math.inf, chosen(scale, schedule), start, end)
 
 
-@node(category="guidance", title="Skip-layer guidance (SLG)")
+@node(category="guidance", title="Skip-layer guidance (SLG)", validate=interval)
 def skip_layer_guidance(
     denoiser: Socket[Denoiser, "channels @space"],
     scale: Strength = 2.8,
@@ -74,7 +74,7 @@ def skip_layer_guidance(
     return _perturbed(denoiser, "skip", places, math.inf, chosen(scale, schedule), start, end)
 
 
-@node(category="guidance", title="Smoothed-energy guidance (SEG)")
+@node(category="guidance", title="Smoothed-energy guidance (SEG)", validate=interval)
 def smoothed_energy_guidance(
     denoiser: Socket[Denoiser, "channels @space"],
     scale: Strength = 3.0,
@@ -103,7 +103,7 @@ def smoothed_energy_guidance(
     return _perturbed(denoiser, "smooth", places, sigma or math.inf, chosen(scale, schedule), start, end)
 
 
-@node(category="guidance", title="Self-attention guidance (SAG)")
+@node(category="guidance", title="Self-attention guidance (SAG)", validate=interval)
 def self_attention_guidance(
     denoiser: Socket[Denoiser, "channels @space"],
     schedule: Socket[NoiseSchedule, "_"],

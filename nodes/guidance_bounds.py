@@ -12,10 +12,10 @@ from ..diffusion.schedules import NoiseSchedule
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Slider
-from .guidance import Fraction, Strength
+from .guidance import Fraction, Strength, interval
 
 
-@node(category="guidance")
+@node(category="guidance", validate=interval)
 def rescale_guidance(
     guided: Socket[Denoiser, "channels @space"],
     conditional: Socket[Denoiser, "channels @space"],
@@ -38,7 +38,7 @@ def rescale_guidance(
     return guidance.rescale(guided, conditional, fraction, start, end)
 
 
-@node(category="guidance")
+@node(category="guidance", validate=interval)
 def dynamic_threshold(
     denoiser: Socket[Denoiser, "channels @space"],
     percentile: Annotated[float, Slider(min=0.5, max=1.0, step=0.005)] = 0.995,
@@ -63,7 +63,7 @@ def dynamic_threshold(
     return guidance.dynamic_threshold(denoiser, percentile, maximum or math.inf, start, end)
 
 
-@node(category="guidance")
+@node(category="guidance", validate=interval)
 def static_threshold(
     denoiser: Socket[Denoiser, "channels @space"],
     bound: Annotated[float, Number(min=0.01, max=1000.0, step=0.1)] = 1.0,

@@ -11,10 +11,10 @@ from ..diffusion.noise import SeededNoise
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Seed, Slider
-from .guidance import Fraction, Strength, chosen
+from .guidance import Fraction, Strength, chosen, interval
 
 
-@node(category="guidance")
+@node(category="guidance", validate=interval)
 def composable_guidance(
     unconditional: Socket[Denoiser, "channels @space"],
     first: Socket[Denoiser, "channels @space"],
@@ -49,7 +49,7 @@ def composable_guidance(
     return guidance.composable(conditions, unconditional, weights, start, end)
 
 
-@node(category="guidance")
+@node(category="guidance", validate=interval)
 def negative_prompt_guidance(
     conditional: Socket[Denoiser, "channels @space"],
     unconditional: Socket[Denoiser, "channels @space"],
@@ -81,7 +81,7 @@ def negative_prompt_guidance(
     return guidance.negative_prompt(conditional, unconditional, negative, *scales, start, end)
 
 
-@node(category="guidance", title="Perp-Neg guidance")
+@node(category="guidance", title="Perp-Neg guidance", validate=interval)
 def perpendicular_negative_guidance(
     conditional: Socket[Denoiser, "channels @space"],
     unconditional: Socket[Denoiser, "channels @space"],
@@ -120,7 +120,7 @@ def perpendicular_negative_guidance(
     )
 
 
-@node(category="guidance", title="Image and text guidance")
+@node(category="guidance", title="Image and text guidance", validate=interval)
 def image_and_text_guidance(
     image_and_text: Socket[Denoiser, "channels @space"],
     image: Socket[Denoiser, "channels @space"],

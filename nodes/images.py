@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, NamedTuple
 
-from ..errors import GlidewireError
 from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import File, Number, Text
 from . import pictures
+from .sampling import require_pixels
 from .sockets import PIXELS, Image, Mask, Sample
 
 
@@ -44,7 +44,7 @@ def load_image(
     return LoadedImage(Image(image), Mask(mask))
 
 
-@node(category="images", effect=True)
+@node(category="images", effect=True, validate=pictures.require_prefix)
 def save_image(
     image: Socket[Image, "batch height width 3"],
     prefix: Annotated[str, Text(cosmetic=True)] = "glidewire",
@@ -176,6 +176,5 @@ def sample_to_image(sample: Socket[Sample, "batch 3 height width @space"]) -> So
 
     Source: Ho et al. 2020 (DDPM), section 3.3.
     """
-    if sample.space != PIXELS:
-        raise GlidewireError("the sample is no picture yet", expected=PIXELS, got=sample.space, hint="Decode it first.")
+    require_pixels(sample)
     return Image(sample.tensor.float().cpu().add(1).div(2).clamp(0, 1).movedim(1, -1).contiguous())

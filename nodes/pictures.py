@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import GlidewireError
 from ..graph_runtime.context import Context
+from ..graph_runtime.folders import Folders
 from ..graph_runtime.formats import picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -94,6 +95,11 @@ def to_levels(image: Tensor) -> Tensor:
 def to_pillow(image: Tensor) -> list[Image.Image]:
     """Each picture of "batch height width 3" in [0, 1] as an 8-bit picture, clipped and rounded."""
     return [Image.fromarray(one) for one in to_levels(image).numpy()]
+
+
+def require_prefix(prefix: str, folders: Folders) -> None:
+    """Raise a GlidewireError for a prefix that leads out of the output folder."""
+    folders.inside_output(f"{prefix}_00001.png")
 
 
 def save_batch(image: Tensor, prefix: str, context: Context) -> list[dict[str, Any]]:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from ..diffusion import guidance
 from ..diffusion.denoiser import Denoiser
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
-from ..graph_runtime.widgets import Slider
 from ..models.paella.model import PaellaModel
 from . import token_regions
+from .guidance import Fraction, interval
 from .sockets import Mask
 from .token_sockets import Embedding
 
-Fraction = Annotated[float, Slider(min=0.0, max=1.0, step=0.01)]
 
-
-@node(category="guidance")
+@node(category="guidance", validate=interval)
 def denoise_by_region(
     background: Socket[Denoiser, "channels @space"],
     first: Socket[Denoiser, "channels @space"],

@@ -32,9 +32,9 @@ def noise_schedule(
     return schedules.SCHEDULES[name](steps)
 
 
-@node(category="schedules")
+@node(category="schedules", validate=schedules.require_spacing)
 def respace(
-    schedule: Socket[NoiseSchedule, "_"], spacing: Annotated[str, Text()] = "100"
+    schedule: Socket[NoiseSchedule, "steps"], spacing: Annotated[str, Text()] = "100"
 ) -> Socket[NoiseSchedule, "_"]:
     """Keep some timesteps of a schedule; betas are derived again from the alpha_bar that is kept.
 

@@ -827,3 +827,113 @@ def test_dims_do_not_depend_on_the_order_of_the_document(folders, heights, data)
     assert shuffled.ok == report.ok
     if report.ok:
         assert dict(shuffled.dims) == dict(report.dims)
+
+
+# Values that are known before anything runs, and what nodes say of them
+
+
+@node(category="check", by_value=True)
+def whole(value: int = 1) -> int:
+    """A whole number."""
+    return value
+
+
+@node(category="check", by_value=True)
+def halves(value: int = 4) -> list[int]:
+    """A number's halves."""
+    if value % 2:
+        raise GlidewireError("the number is odd", expected="an even number", got=value)
+    return [value // 2, value // 2]
+
+
+def in_order(low: int, high: int) -> None:
+    if low > high:
+        raise GlidewireError("low is above high", expected="low <= high", got=f"{low} and {high}", hint="Swap them.")
+
+
+def divides(high: int, width: int, clip: str = "none") -> None:
+    if width % high:
+        raise GlidewireError(f"{high} does not divide the width", expected=f"a divisor of {width}", got=clip)
+
+
+def outside(name: str, folders: Folders) -> None:
+    folders.inside_output(name)
+
+
+@node(category="check", effect=True, validate=[in_order, divides, outside])
+def cut(
+    embedding: Socket[Embedding, "_ width @clip"],
+    low: Annotated[int, Number(min=0, max=9)] = 1,
+    high: Annotated[int, Number(min=0, max=9)] = 2,
+    name: str = "cut",
+) -> None:
+    """Cut an embedding."""
+
+
+@node(category="check")
+def blank(width: int) -> Socket[Embedding, "_ width @clip"]:
+    """An embedding of zeros."""
+
+
+VALUED = Registry(function.declaration for function in (whole, halves, blank, cut))
+
+
+def cutting(**inputs: Any) -> list[NodeCall]:
+    return [
+        NodeCall("1", "GlidewireWhole", {"value": 512}),
+        NodeCall("2", "GlidewireBlank", {"width": Wire("1", 0)}),
+        NodeCall("3", "GlidewireCut", {"embedding": Wire("2", 0), **inputs}),
+    ]
+
+
+def told(*calls: NodeCall) -> list[tuple[str, str, str | None, str]]:
+    found = check(Graph(calls), VALUED, Folders(output=Path("results")))
+    return [(one.node, one.kind, one.input, one.message) for one in found.problems]
+
+
+def test_a_node_refuses_values_before_anything_runs() -> None:
+    assert told(*cutting()) == []
+    assert told(*cutting(low=4)) == [
+        ("3", "bad_value", None, "low is above high"),
+    ]
+    assert told(*cutting(high=3)) == [("3", "bad_value", "high", "3 does not divide the width")]
+    assert told(*cutting(name="../x")) == [("3", "bad_value", "name", "'../x' leads outside the output folder")]
+    kinds = [(kind, name) for _, kind, name, _ in told(*cutting(low=9, high=0, name="../x"))]
+    assert kinds == [("bad_value", None), ("bad_value", "high"), ("bad_value", "name")], "what trips is told as well"
+
+
+def test_a_refused_value_says_what_to_do() -> None:
+    (problem,) = check(Graph(cutting(low=4)), VALUED, Folders()).problems
+    assert str(problem) == ("node 3 (GlidewireCut): low is above high; expected low <= high; got 4 and 2. Swap them.")
+
+
+def test_numbers_over_wires_settle_dims_and_are_held_to_ranges() -> None:
+    assert check(Graph(cutting()), VALUED, Folders()).dims["2", 0] == "_ 512 @clip"
+    five = NodeCall("5", "GlidewireWhole", {"value": 5})
+    wide = NodeCall("5", "GlidewireWhole", {"value": 50})
+    assert told(*cutting(low=Wire("5", 0)), five) == [("3", "bad_value", None, "low is above high")]
+    ((node_, kind, name, message),) = told(*cutting(low=Wire("5", 0)), wide)
+    assert (node_, kind, name) == ("3", "out_of_range", "low")
+    assert message == "the number is out of range; it comes from node 5 (GlidewireWhole)"
+
+
+def test_lists_over_wires_are_held_to_ranges_item_by_item_and_settle_nothing() -> None:
+    lists = [NodeCall("5", "GlidewireHalves", {"value": 30})]
+    ((_, kind, name, message),) = told(*cutting(high=Wire("5", 0)), *lists)
+    assert (kind, name) == ("out_of_range", "high") and message.startswith("item 0 of the list: the number is out")
+    assert told(*cutting(high=Wire("5", 0)), NodeCall("5", "GlidewireHalves", {"value": 6})) == []
+
+
+def test_a_node_of_plain_values_refuses_them_before_anything_runs() -> None:
+    assert told(*cutting(high=Wire("5", 0)), NodeCall("5", "GlidewireHalves", {"value": 3})) == [
+        ("5", "bad_value", "value", "the number is odd")
+    ]
+
+
+def test_a_validation_that_asks_for_what_the_node_does_not_have_is_a_mistake_of_its_author() -> None:
+    with pytest.raises(TypeError, match=r"lonely: a validation asks for \['high', 'low'\]"):
+
+        @node(category="check", validate=in_order)
+        def lonely(number: int = 1) -> int:
+            """A node."""
+            return number
