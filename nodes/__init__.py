@@ -15,6 +15,12 @@ from .batches import (
 )
 from .clip import clip_image_embedding, clip_text_embedding, load_clip
 from .components import keep_components, principal_components
+from .control import (
+    apply_control_net,
+    apply_prompt_diffusion,
+    load_control_network,
+    prompt_diffusion_task,
+)
 from .embeddings import interpolate_embeddings, rerank_embeddings, text_difference
 from .figures import labelled_grid, plot, plot_schedule, preview_image, table
 from .framing import crop_image, extend_image, fit_image
@@ -130,8 +136,8 @@ from .paella import (
     token_noise_start,
     token_outpainting_start,
 )
-from .regions import denoise_by_region, paella_region_denoiser
 from .partial_sampling import sample_until
+from .regions import denoise_by_region, paella_region_denoiser
 from .samplers import ancestral_sampler, ddim_inversion, ddim_sampler, interpolate_starts, noise_start, noised_start
 from .scene_world import judge_scenes, render_scene, scene_prompts
 from .schedules import noise_schedule, respace
@@ -168,7 +174,9 @@ __all__ = [
     "adaptive_projected_guidance",
     "ancestral_sampler",
     "annealed_condition",
+    "apply_control_net",
     "apply_ip_adapter",
+    "apply_prompt_diffusion",
     "autoguidance",
     "autoregressive_prior_components",
     "autoregressive_prior_sampler",
@@ -249,6 +257,7 @@ __all__ = [
     "load_class_embedder",
     "load_clip",
     "load_clip_text_encoder",
+    "load_control_network",
     "load_glide",
     "load_image",
     "load_image_encoder",
@@ -288,6 +297,7 @@ __all__ = [
     "precision_and_recall",
     "preview_image",
     "principal_components",
+    "prompt_diffusion_task",
     "render_scene",
     "repeat_images",
     "rerank_embeddings",

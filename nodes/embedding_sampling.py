@@ -31,6 +31,17 @@ def require_clip(what: str, given: str, expected: str) -> None:
         )
 
 
+def require_embeddings(denoiser: Denoiser, width: int, clip: str) -> None:
+    """Raise a GlidewireError for a denoiser that is not of a prior's embeddings."""
+    found, space = space_of(denoiser)
+    if (found, space) != (width, clip):
+        raise GlidewireError(
+            "the denoiser is not of this prior's embeddings",
+            expected=f"{clip}, width {width}",
+            got=f"{space}, width {found}",
+        )
+
+
 def text_condition(text: ClipText, clip: str, network: nn.Module) -> Mapping[str, Tensor]:
     """What a prior takes of a text, on the network's device."""
     require_clip("the text", text.clip, clip)
@@ -73,20 +84,14 @@ def run(
     context: Context,
 ) -> Embedding:
     """Walk a schedule over embeddings; counts are how many to make, and the number of the first."""
-    width, clip = space_of(denoiser)
-    if (width, clip) != (model.network.channels, model.clip):
-        raise GlidewireError(
-            "the denoiser is not of this prior's embeddings",
-            expected=f"{model.clip}, width {model.network.channels}",
-            got=f"{clip}, width {width}",
-        )
+    require_embeddings(denoiser, model.network.channels, model.clip)
     context.check_cancelled()
 
     def report(record: StepRecord) -> None:
         context.progress(record.index + 1, record.total)
 
     noise = SeededNoise((seed,) * counts[0], counts[1])
-    x_T = noise.draw((width,), purpose="x_T").to(context.policy.torch_device)
+    x_T = noise.draw((model.network.channels,), purpose="x_T").to(context.policy.torch_device)
     solver = solvers.ancestral(clip=model.network.spec.x_0_bound)
     x_0 = samplers.sample(denoiser, schedule, x_T, solver, noise, on_step=report)
-    return Embedding(model.picture_embedding(x_0).float().cpu(), clip)
+    return Embedding(model.picture_embedding(x_0).float().cpu(), model.clip)

@@ -68,6 +68,27 @@ def noised_start(
 
 
 @node(category="sampling")
+def interpolate_starts(
+    first: Socket[Start, "batch channels height width @space"],
+    second: Socket[Start, "batch channels height width @space"],
+    weight: Annotated[float, Slider(min=0.0, max=1.0, step=0.01)] = 0.5,
+) -> Socket[Start, "batch channels height width @space"]:
+    """Interpolate between two starts on the sphere, as is done with x_T while embeddings are interpolated too.
+
+    Args:
+        first, second: x_T, "batch channels height width", of one space and at one timestep.
+        weight: 0 is the first, 1 the second.
+
+    Returns: x_T, "batch channels height width"; later noise is drawn from the seeds of the first.
+
+    Raises: GlidewireError for starts of different spaces, sizes or timesteps.
+
+    Source: Song et al. 2021 (DDIM, 2010.02502), section 5.3; Ramesh et al. 2022 (unCLIP), section 3.2.
+    """
+    return sampling.between(first, second, weight)
+
+
+@node(category="sampling")
 def ddim_inversion(
     denoiser: Socket[Denoiser, "channels @space"],
     schedule: Socket[NoiseSchedule, "_"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..diffusion import samplers
 from ..diffusion.denoiser import Combination, Denoiser
+from ..diffusion.interpolation import slerp
 from ..diffusion.noise import SeededNoise
 from ..diffusion.samplers import StepRecord
 from ..diffusion.schedules import NoiseSchedule
@@ -49,6 +50,23 @@ def noised_start(sample: Sample, schedule: NoiseSchedule, strength: float, seed:
     x_t, index = samplers.sdedit_start(sample.tensor, schedule, strength, SeededNoise(seeds, first_item))
     timestep = schedule.timesteps[len(schedule) - 1 - index] if index < len(schedule) else CLEAN
     return Start(x_t, sample.space, seeds, first_item, timestep)
+
+
+def between(first: Start, second: Start, weight: float) -> Start:
+    """A start on the great circle between two.
+
+    Raises:
+        GlidewireError: They are of different spaces, sizes or timesteps.
+    """
+    described = [(start.space, tuple(start.tensor.shape), start.timestep) for start in (first, second)]
+    if described[0] != described[1]:
+        raise GlidewireError(
+            "the starts do not fit together",
+            expected="one space, size and timestep",
+            got=" and ".join(f"{space}, {' x '.join(map(str, shape))}, {at}" for space, shape, at in described),
+        )
+    flat = slerp(first.tensor.flatten(1), second.tensor.flatten(1), weight)
+    return replace(first, tensor=flat.view_as(first.tensor))
 
 
 def start_index(start: Start, schedule: NoiseSchedule) -> int:
@@ -145,3 +163,9 @@ def _preview(x_0: Tensor) -> Image.Image:
     picture = to_pillow(x_0[:1, :3].float().add(1).div(2).movedim(1, -1))[0]
     scale = max(1, _PREVIEW_SIDE // max(picture.size))
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def require_pixels(sample: Sample) -> None:
+    """Raise a GlidewireError for a sample that is no picture."""
+    if sample.space != PIXELS:
+        raise GlidewireError("the sample is no picture yet", expected=PIXELS, got=sample.space, hint="Decode it first.")

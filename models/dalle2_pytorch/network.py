@@ -141,6 +141,7 @@ class DiffusionPrior(nn.Module):
         super().__init__()
         self.spec = spec
         self.content_digest: str | None = None  # set by a loader
+        self.space = ""  # set by a loader: which CLIP's embeddings these are
         width = spec.width
         self.query = nn.Parameter(torch.zeros(width))
         self.null_text_states = nn.Parameter(torch.zeros(1, spec.text_positions, width))
@@ -152,6 +153,11 @@ class DiffusionPrior(nn.Module):
         self.blocks = nn.ModuleList([Block(spec) for _ in range(spec.layers)])
         self.norm_out = GainNorm(width, stable=True) if spec.norm_out else nn.Identity()
         self.projection = nn.Linear(width, width, bias=False) if spec.final_projection else nn.Identity()
+
+    @property
+    def channels(self) -> int:
+        """Width of x_t."""
+        return self.spec.width
 
     @property
     def prediction(self) -> Literal["eps", "x_0"]:

@@ -30,6 +30,9 @@ from glidewire.models.clip.spec import ClipImageSpec, ClipSpec
 from glidewire.models.clip.tokenizer import ClipTokenizer
 from glidewire.models.clip_text import checkpoint as clip_text_checkpoint
 from glidewire.models.clip_text.spec import ClipTextSpec
+from glidewire.models.controlnet import checkpoint as controlnet_checkpoint
+from glidewire.models.controlnet.model import ControlModel, load_control
+from glidewire.models.controlnet.spec import ControlNetSpec
 from glidewire.models.dalle2_pytorch import checkpoint as laion_checkpoint
 from glidewire.models.dalle2_pytorch.model import LaionPriorModel
 from glidewire.models.dalle2_pytorch.spec import DiffusionPriorSpec
@@ -409,6 +412,18 @@ class Materials:
         save_file({"tokens": prompt.tensor}, self.folder / "prompt.safetensors", metadata=metadata)
         return "prompt.safetensors"
 
+    def control_file(self, query_channels: int = 0) -> str:
+        """A control network of the tiny latent denoiser, by a picture or by a pair and a query."""
+        spec = ControlNetSpec(
+            model_channels=32, channel_mult=(1, 1), num_res_blocks=1, attention_levels=(1,), context_width=8,
+            num_heads=8, hint_channels=6 if query_channels else 3, query_channels=query_channels,
+        )  # fmt: skip
+        return self._saved(f"tiny_control_{query_channels}.safetensors", controlnet_checkpoint, spec)
+
+    def control(self, query_channels: int = 0) -> ControlModel:
+        """That control network."""
+        return load_control(self.folder / self.control_file(query_channels))
+
     def latent_denoiser(self, prompt: str = "a red cube") -> Leaf:
         """The tiny latent denoiser under a prompt."""
         return Leaf(self.latent_model().network, self.text_encoder.encode_prompt(prompt)[0])
@@ -644,6 +659,21 @@ EXAMPLES: dict[str, Example] = {
     },
     "load_unclip_decoder": lambda m: {"checkpoint": m.unclip_file(m.unclip_decoder.network, "published"), "clip": CLIP},
     "unclip_decoder_denoiser": lambda m: {"model": m.unclip_decoder, "image": m.embedding(2), "text": m.clip_text()},
+    # control
+    "load_control_network": lambda m: {"checkpoint": m.control_file()},
+    "apply_control_net": lambda m: {
+        "denoiser": m.latent_denoiser(),
+        "control": m.control(),
+        "hint": m.picture(1, 64, 64),
+    },
+    "apply_prompt_diffusion": lambda m: {
+        "denoiser": m.latent_denoiser(),
+        "control": m.control(3),
+        "source": m.picture(1, 64, 64),
+        "target": m.picture(1, 64, 64, 2),
+        "query": m.picture(2, 64, 64, 3),
+    },
+    "prompt_diffusion_task": just(task="image to depth"),
     # image_prompts
     "load_ip_adapter": lambda m: {"checkpoint": m.ip_adapter_file},
     "load_image_encoder": lambda m: {"checkpoint": m.clip_file, "activation": "gelu"},

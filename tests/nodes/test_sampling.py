@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from glidewire.diffusion.schedules import respace, squared_cosine
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime.context import CancelledError, CancelToken, Context, Memo
 from glidewire.nodes import glide, guidance, samplers
-from glidewire.nodes.sockets import CLEAN, Sample, Start
+from glidewire.nodes.sockets import CLEAN, PIXELS, Sample, Start
 
 
 class Remembering(Memo):
@@ -145,3 +146,15 @@ def test_the_empty_prompt_is_the_unconditional_one(materials: Any) -> None:
     tokens = materials.glide.tokenizer.encode("", 8)
     assert not tokens.mask.any()
     assert not torch.equal(empty.tensors["text_states"], blank.tensors["text_states"]), "a space is a token"
+
+
+def test_starts_are_interpolated_on_the_sphere(materials: Any) -> None:
+    first, second = materials.start(2), Start(materials.pixels(2, seed=9), PIXELS, seeds=(4, 4))
+    ends = [samplers.interpolate_starts(first, second, weight).tensor for weight in (0.0, 1.0)]
+    torch.testing.assert_close(ends[0], first.tensor)
+    torch.testing.assert_close(ends[1], second.tensor)
+    middle = samplers.interpolate_starts(first, second, 0.5)
+    assert middle.tensor.square().mean().item() == pytest.approx(1, abs=0.1), "as long as noise is"
+    assert middle.seeds == first.seeds
+    with pytest.raises(GlidewireError, match="the starts do not fit together; expected one space, size and timestep"):
+        samplers.interpolate_starts(first, replace(second, timestep=3))
