@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from ...graph_runtime import codec
 from ...graph_runtime.arguments import coerce, literal
+from ...graph_runtime.cache.frames import CacheFrames
 from ...graph_runtime.cache.memo import CacheMemo
-from ...graph_runtime.context import CancelledError, Context, Policy
+from ...graph_runtime.context import CancelledError, Context
 from ...graph_runtime.declaration import NodeDeclaration
 from ...graph_runtime.environment import environment
+from ...graph_runtime.frames import Frames
 from ...graph_runtime.graph import NodeCall
 from ...graph_runtime.mapping import per_item
 from ...graph_runtime.results import digest_or_none
 from ...graph_runtime.widgets import File
 from ..version import versions
 from . import host
-from .cache import passing_cache, shared_cache, took
+from .cache import passing_cache, shared_cache
 from .memory import loaded, of_this_process
+from .prompts import place
 
 HIDDEN = {"glidewire_prompt": "PROMPT", "glidewire_extra": "EXTRA_PNGINFO"}
 """What a node that saves asks the host for. No node asks for its own id: its result would then belong to the id."""
@@ -31,26 +34,30 @@ DIGEST = "glidewire_digest"
 """What a node with an effect shows beside its own: the digest of its inputs, the same as our own runtime's."""
 
 
-def policy(*, loading: bool = False) -> Policy:
-    """Where nodes compute, or where those that load models put them until the host makes room."""
-    return Policy(device=host.loading_device() if loading else host.device())
-
-
 def context_of(
     declaration: NodeDeclaration,
     values: Mapping[str, Any],
+    key: str | None = None,
     prompt: Any = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Context:
-    """What a node may ask of its surroundings, answered by the host as far as it can."""
+    """What a node may ask of its surroundings, answered by the host as far as it can.
+
+    Args:
+        declaration, values: The node and its inputs.
+        key: Under which its frames are found; None leaves none.
+        prompt, extra: What the host gives to nodes that save: the API form, and the saved workflow in "workflow".
+    """
+    facts = environment(host.policy())
     cache = passing_cache() if of_this_process(values) else shared_cache()
     report = host.ProgressReport()
     told = {"workflow": (extra or {}).get("workflow"), "prompt": prompt}
     told = {**told, "glidewire": versions()} if declaration.effect else {}
     return Context(
-        policy=policy(loading=loads_models(declaration)),
+        policy=host.policy(loading=loads_models(declaration)),
         folders=host.folders(),
-        memo=CacheMemo(cache, declaration, environment(policy())),
+        memo=CacheMemo(cache, declaration, facts),
+        frames=Frames() if key is None else CacheFrames(shared_cache(), key, facts),
         cancel=host.HostCancel(),
         on_progress=report,
         on_warning=host.LOG.warning,
@@ -69,23 +76,42 @@ def execute(declaration: NodeDeclaration, **inputs: Any) -> Any:
     """Run one node in the host: outside its inference mode, so that our networks may compute gradients.
 
     Tensors that the host made under inference mode are cloned; ours are handed through as they are. Networks
-    among the inputs are on the device while the node runs, and the host may take them away afterwards.
+    among the inputs are on the device while the node runs, and the host may take them away afterwards. What our store
+    holds under the node's key is not computed again.
     """
     hidden = [inputs.pop(name, None) for name in HIDDEN]
     with torch.inference_mode(False):
-        values = arguments(declaration, inputs)
-        context = context_of(declaration, values, *hidden)
-        begun = time.perf_counter()
+        values, where = arguments(declaration, inputs), place()
+        key = where.key if where is not None else None
+        found = where.found() if where is not None and key is not None else None
+        if found is not None:
+            return _handed(declaration, found)
+        context, begun = context_of(declaration, values, key, *hidden), time.perf_counter()
         try:
             with loaded(values):
                 results = _call(declaration, values, context)
         except CancelledError:
             host.raise_interrupted()
             raise
-        took(host.running_node(), time.perf_counter() - begun)
+        if where is not None and key is not None:
+            where.keep(_kept(declaration, results), time.perf_counter() - begun)
         if not declaration.effect:
             return results
         return {"ui": {**context.shown, DIGEST: [effect_digest(declaration, values)]}, "result": results}
+
+
+def _handed(declaration: NodeDeclaration, results: Sequence[Any]) -> tuple[Any, ...]:
+    """Results as our runtime keeps them, as the host wants them of this node: lists where it takes lists."""
+    single = takes_lists(declaration)
+    pairs = zip(declaration.outputs, results, strict=True)
+    return tuple([value] if single and not output.is_list else value for output, value in pairs)
+
+
+def _kept(declaration: NodeDeclaration, results: Sequence[Any]) -> tuple[Any, ...]:
+    """The reverse of `_handed`."""
+    single = takes_lists(declaration)
+    pairs = zip(declaration.outputs, results, strict=True)
+    return tuple(value[0] if single and not output.is_list else value for output, value in pairs)
 
 
 def arguments(declaration: NodeDeclaration, inputs: Mapping[str, Any]) -> dict[str, Any]:

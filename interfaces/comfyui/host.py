@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import GlidewireError
-from ...graph_runtime.context import CancelToken
+from ...graph_runtime.context import CancelToken, Policy
 from ...graph_runtime.folders import Folders
 from ..surroundings import ROOT, find_device
 
@@ -110,6 +110,11 @@ def loading_device() -> str:
     return str(management.unet_offload_device()) if hasattr(management, "unet_offload_device") else device()
 
 
+def policy(*, loading: bool = False) -> Policy:
+    """Where nodes compute, or where those that load models put them until the host makes room."""
+    return Policy(device=loading_device() if loading else device())
+
+
 class HostCancel(CancelToken):
     """Cancelled when the host's own interrupt flag is up."""
 
@@ -148,8 +153,20 @@ class ProgressReport:
         self._bar.update_absolute(done, total, ("JPEG", preview, 512) if preview is not None else None)
 
 
-def running_node() -> str | None:
-    """The id of the node that the host executes now, where it tells."""
+class Running(NamedTuple):
+    """What the host executes now."""
+
+    prompt: str
+    node: str
+
+
+def running() -> Running | None:
+    """What the host executes now, where it tells."""
     utils = module("comfy_execution.utils")
     told = utils.get_executing_context() if hasattr(utils, "get_executing_context") else None
-    return None if told is None else str(told.node_id)
+    return None if told is None else Running(str(told.prompt_id), str(told.node_id))
+
+
+def server() -> Any:
+    """The host's server, or None."""
+    return getattr(getattr(module("server"), "PromptServer", None), "instance", None)

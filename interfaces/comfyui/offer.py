@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+
 from ...graph_runtime.registry import Registry, collect
 from ..session import pack_registry
 from ..surroundings import PACKAGE
 from . import host
 from .cache import offer_store
 from .projection import mappings
+from .routes import offer_routes
 
 BRIDGES = f"{PACKAGE}.interfaces.comfyui.bridges"
 
 
+@functools.cache
 def host_registry() -> Registry:
     """The pack's nodes, and inside of ComfyUI those that stand between its types and ours."""
     registry = Registry(pack_registry())
@@ -24,5 +28,6 @@ def host_registry() -> Registry:
 def offer() -> tuple[dict[str, type], dict[str, str]]:
     """NODE_CLASS_MAPPINGS and NODE_DISPLAY_NAME_MAPPINGS; the host is told of the rest on the way."""
     host.offer_own_folder()
-    offer_store(pack_registry())
+    offer_store()
+    offer_routes(host_registry())
     return mappings(host_registry())
