@@ -197,6 +197,9 @@ SCHEDULES: Mapping[str, Callable[..., NoiseSchedule]] = {
 """Schedules by the names that published configurations use."""
 
 
+_LATENT = ("uniform", "quad")
+
+
 def respace(schedule: NoiseSchedule, spacing: str) -> NoiseSchedule:
     """Keep some of a schedule's timesteps, with the exact index list that the published name stands for.
 
@@ -212,11 +215,13 @@ def respace(schedule: NoiseSchedule, spacing: str) -> NoiseSchedule:
     Raises:
         GlidewireError: If the spacing cannot be read or asks for more steps than there are.
 
-    Source: Nichol & Dhariwal 2021, section 4; Song et al. 2021 (DDIM) for integer strides.
+    Source: Nichol & Dhariwal 2021, section 4; Song et al. 2021 (DDIM), appendix D.2, for integer strides and squares.
     """
     kept = kept_indices(len(schedule), spacing)
     timesteps = tuple(schedule.timesteps[i] for i in kept)
-    return NoiseSchedule(timesteps, schedule.alpha_bar[list(kept)], schedule.clean_alpha_bar)
+    latent = spacing.strip().startswith(_LATENT)
+    clean = float(schedule.alpha_bar[0]) if latent else schedule.clean_alpha_bar
+    return NoiseSchedule(timesteps, schedule.alpha_bar[list(kept)], clean)
 
 
 def kept_indices(steps: int, spacing: str) -> tuple[int, ...]:
@@ -231,6 +236,8 @@ def kept_indices(steps: int, spacing: str) -> tuple[int, ...]:
         return tuple(sorted({*kept[:-1], steps - 3}))
     if text.startswith("ddim"):
         return _integer_stride(steps, spacing, text.removeprefix("ddim"))
+    if text.startswith(_LATENT):
+        return _latent(steps, spacing, text)
     counts = [_count(part, spacing) for part in text.split(",")]
     return _sections(steps, counts, spacing)
 
@@ -245,7 +252,8 @@ def require_spacing(spacing: str, steps: int | None = None) -> None:
     if steps is not None:
         kept_indices(steps, spacing)
     elif (text := spacing.strip()) not in ("", "fast27"):
-        for part in [text.removeprefix("ddim")] if text.startswith("ddim") else text.split(","):
+        name = next((name for name in ("ddim", *_LATENT) if text.startswith(name)), "")
+        for part in [text.removeprefix(name)] if name else text.split(","):
             _count(part, spacing)
 
 
@@ -256,6 +264,22 @@ def _integer_stride(steps: int, spacing: str, wanted: str) -> tuple[int, ...]:
         if len(kept) == count:
             return tuple(kept)
     raise _unreadable(spacing, f"a count that an integer stride over {steps} steps can give", count)
+
+
+def _latent(steps: int, spacing: str, text: str) -> tuple[int, ...]:
+    """Latent diffusion's lists, all one above an even grid or squares; a timestep that repeats is kept once."""
+    name = next(name for name in _LATENT if text.startswith(name))
+    count = _count(text.removeprefix(name), spacing)
+    if count > steps:
+        raise _unreadable(spacing, f"at most {steps}", count)
+    if name == "uniform":
+        kept = [index + 1 for index in range(0, steps, steps // count)]
+    else:
+        roots = torch.linspace(0, math.sqrt(steps * 0.8), count, dtype=torch.float64)
+        kept = [int(root**2) + 1 for root in roots.tolist()]
+    if kept[-1] >= steps:
+        raise _unreadable(spacing, f"a count whose last timestep is below {steps}", count)
+    return tuple(dict.fromkeys(kept))
 
 
 def _sections(steps: int, counts: list[int], spacing: str) -> tuple[int, ...]:
@@ -289,5 +313,5 @@ def _unreadable(spacing: str, expected: str, got: object) -> GlidewireError:
         f"Respacing {spacing!r}: impossible",
         expected=expected,
         got=got,
-        hint='Write "100", "10,10,3,2,2", "fast27" or "ddim50".',
+        hint='Write "100", "10,10,3,2,2", "fast27", "ddim50", "uniform50" or "quad50".',
     )

@@ -41,7 +41,7 @@ def respace(
     Args:
         schedule: The schedule the network was trained with, "steps".
         spacing: "100" (that many, evenly), "10,10,3,2,2" (that many in each fifth), "fast27" (GLIDE's
-            upsampler), "ddim50" (integer stride) or "" (all).
+            upsampler), "ddim50" (integer stride), "uniform50" and "quad50" (latent diffusion's own) or "" (all).
 
     Returns: The kept part of the schedule, "kept steps".
 
