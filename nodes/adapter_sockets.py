@@ -9,6 +9,7 @@ from torch import Tensor
 from ..graph_runtime import codec
 from ..graph_runtime.sockets import socket_type
 from ..models.clip.image_encoder import ImageEncoder
+from ..models.controlnet.model import ControlModel
 from ..models.ip_adapter.model import AdapterModel
 
 
@@ -29,3 +30,4 @@ codec.register(ImagePrompt, "ImagePrompt")
 socket_type("IMAGE_PROMPT", ImagePrompt, "Pictures as image tokens: batch tokens width.")
 socket_type("IMAGE_ENCODER", ImageEncoder, "CLIP's image tower: embeddings and states of pictures.", handle=True)
 socket_type("IP_ADAPTER", AdapterModel, "An adapter that lets a denoiser attend to pictures.", handle=True)
+socket_type("CONTROL_NETWORK", ControlModel, "A network that controls a denoiser by pictures.", handle=True)
