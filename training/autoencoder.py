@@ -100,7 +100,9 @@ class AutoencoderLesson(Lesson):
         course: The recipe's numbers.
         pool: Training scenes.
         device: To train on.
-        start: A KL autoencoder of the same shape whose encoder and decoder a VQ autoencoder begins with.
+        start: A KL autoencoder of the same shape to begin with. A VQ autoencoder grows out of it; a KL autoencoder
+            keeps its encoder, so that its latents stay those that denoisers were trained on, and only the decoder
+            learns more.
     """
 
     def __init__(self, course: AutoencoderCourse, pool: Pool, device: torch.device, start: Path | None = None) -> None:
@@ -110,14 +112,22 @@ class AutoencoderLesson(Lesson):
         torch.manual_seed(course.seed)
         self.network = FirstStage(SPECS[course.kind]).to(device)
         self.model = self.network
+        self.keeps_encoder = start is not None and course.kind == "kl"
+        if self.keeps_encoder:
+            self.network.autoencoder.encoder.requires_grad_(False)
+            self.network.autoencoder.quant_conv.requires_grad_(False)
         if course.kind == "vq":
             self.used = torch.zeros(self.network.spec.codes, device=device)
             self.recent = torch.zeros(1, self.network.spec.code_channels, device=device)
 
     def prepare(self) -> None:
-        """A VQ autoencoder begins as a KL autoencoder, whose latents' clusters are the first codes."""
+        """Begin as another autoencoder; the clusters of its latents are a VQ autoencoder's first codes."""
         if self.start is not None:
-            _grow(self.network, load_autoencoder(self.start).network)
+            taught = load_autoencoder(self.start).network
+            if self.keeps_encoder:
+                self.network.load_state_dict(taught.state_dict())
+            else:
+                _grow(self.network, taught)
         if self.numbers.kind == "vq":
             with torch.no_grad():
                 found = torch.cat([self.network.encode(self._pictures(step)) for step in range(8)])
@@ -128,7 +138,7 @@ class AutoencoderLesson(Lesson):
     def losses(self, step: int, progress: float) -> Mapping[str, Tensor]:
         """Reconstruction, and the bound on the latents: KL divergence, or codes and commitment."""
         picture = self._pictures(step)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16), torch.set_grad_enabled(not self.keeps_encoder):
             moments = self.network.autoencoder.quant_conv(self.network.autoencoder.encoder(picture)).float()
         latents, bound = self._bounded(moments, step)
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -186,6 +196,8 @@ class AutoencoderLesson(Lesson):
         strings = {**metadata, SPACE: self.name}
         if self.numbers.kind == "vq":
             strings[CODEBOOK] = self.name
+        elif self.keeps_encoder and self.start is not None:
+            spec = replace(spec, latent_scale=load_autoencoder(self.start).spec.latent_scale)
         else:
             with torch.no_grad():
                 latents = torch.cat([network.encode(self._pictures(step)) for step in range(8)])
@@ -257,7 +269,7 @@ def decoded(network: FirstStage, pictures: NDArray[np.uint8]) -> NDArray[np.uint
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the run: state, log, sheets, weights.")],
     kind: Annotated[str, typer.Option(help="kl or vq.")] = "kl",
-    start: Annotated[Path | None, typer.Option(help="A KL autoencoder that a VQ autoencoder grows out of.")] = None,
+    start: Annotated[Path | None, typer.Option(help="A KL autoencoder to begin with: KL keeps its encoder.")] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time to train for.")] = AutoencoderCourse.minutes,
     steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
     pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = AutoencoderCourse.pool_size,

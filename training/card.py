@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,15 +12,11 @@ import typer
 from safetensors import safe_open
 
 from ..errors import GlidewireError
+from ..models.hyper_parameters import SPEC
 from ..scenes.world import HELD_OUT_OBJECTS
 from .commands import run_command
 from .evaluate import ATTRIBUTES
-
-_INTRODUCTION = """\
-GLIDE's base model (Nichol et al. 2021) at toy size: a text transformer and a U-Net with learned variance, in the
-published checkpoint layout. It draws one or two shaded solids on a plain ground from captions such as *a small red
-cube left of a blue sphere on white ground*, and knows no other words. It exists so that every node of the pack can be
-run, watched and tested on a CPU with weights that mean something."""
+from .introductions import INTRODUCTIONS, WORLD
 
 
 def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
@@ -27,7 +24,7 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
 
     Args:
         weights: The safetensors file, with the metadata that the recipe wrote.
-        figures: `figures.json` of the evaluation of these weights.
+        figures: `figures.json` of the evaluation of these weights, or of measures of them.
         command: The command that trained them.
         notes: Paragraphs about this run that no file knows.
 
@@ -39,7 +36,7 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
         count = sum(file.get_slice(key).get_shape() != [] and _size(file, key) for key in file.keys())  # noqa: SIM118
     try:
         found, recipe = json.loads(figures.read_text()), json.loads(metadata["glidewire.recipe"])
-        rows = found["rows"]
+        tables = _judged(found) if "rows" in found else _measured(found)
     except (OSError, ValueError, KeyError) as error:
         raise GlidewireError(
             "card: recipe or figures are missing",
@@ -48,16 +45,14 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
         ) from error
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     excluded = ", ".join(sorted(f"{colour} {shape}" for colour, shape in HELD_OUT_OBJECTS))
-    sampling = found["sampling"]
-    solver = f"DDIM (eta {sampling['eta']:g})" if sampling["solver"] == "ddim" else sampling["solver"]
     return "\n".join(
         [
             f"# {weights.stem}\n",
-            _INTRODUCTION,
+            " ".join(filter(None, (INTRODUCTIONS.get(weights.stem), WORLD))),
             "\n## File\n",
             f"- `{weights.name}`, {weights.stat().st_size / 1e6:.1f} MB, {count / 1e6:.2f} M parameters",
             f"- sha256 `{digest}`",
-            f"- hyper-parameters: `{metadata['glidewire.spec']}`",
+            *([f"- hyper-parameters: `{metadata[SPEC]}`"] if SPEC in metadata else []),
             "\n## Recipe\n",
             f"`{command}`\n",
             f"{metadata['glidewire.steps']} updates; moving average of the weights. Parameters:\n",
@@ -67,13 +62,43 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
             f"{recipe['pool_size']:,} procedural scenes (`scenes`), captions drawn anew for every picture. "
             f"Never in training: {excluded}; and an eighth of all (colour, shape, relation, colour, shape).",
             "\n## Figures\n",
-            f"{found['prompts']} held-out prompts, {found['images']} pictures each, {sampling['spacing']} steps of "
-            f"{solver} sampling; share of pictures in which the judge (`scenes/judge.py`) finds what "
-            "the prompt states right, in %.\n",
-            *_table(rows),
+            *tables,
             "",
         ]
     )
+
+
+def _judged(found: Mapping[str, Any]) -> list[str]:
+    """What the judge found in pictures of held-out prompts."""
+    sampling = found["sampling"]
+    solver = f"DDIM (eta {sampling['eta']:g})" if sampling["solver"] == "ddim" else sampling["solver"]
+    return [
+        f"{found['prompts']} held-out prompts, {found['images']} pictures each, {sampling['spacing']} steps of "
+        f"{solver} sampling; share of pictures in which the judge (`scenes/judge.py`) finds what "
+        "the prompt states right, in %.\n",
+        *_table(found["rows"]),
+    ]
+
+
+def _measured(found: Mapping[str, Any]) -> list[str]:
+    """What was measured over fresh scenes."""
+    measures: Mapping[str, float] = found["measures"]
+    retrieves = "caption of a picture" in measures
+    what = (
+        "no two alike; share of those for which the nearest caption, or picture, is their own"
+        if retrieves
+        else "half of them of combinations that training never shows; share of pictures in which the judge "
+        "(`scenes/judge.py`) still finds what is true of the scene after encoding and decoding"
+    )
+    values = {
+        name: f"{value:.1f} dB" if name == "signal to noise" else f"{100 * value:.1f} %"
+        for name, value in measures.items()
+    }
+    return [
+        f"{found['scenes']} fresh scenes, {what}.\n",
+        "| what | found |\n|---|---|",
+        *(f"| {name} | {value} |" for name, value in values.items()),
+    ]
 
 
 def _size(file: Any, key: str) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -24,6 +24,7 @@ from ..scenes import Caption, held_out_prompts
 from ..scenes.judge import judge, score
 from ..scenes.world import HELD_OUT_OBJECTS
 from .commands import device_named, run_command
+from .measures import measured
 from .painters import Painter, Sampling, glide_painter, painter_of
 from .sheets import save_sheet
 
@@ -171,17 +172,26 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Folder for the figures as JSON and contact sheets.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Judge a model's pictures of held-out prompts."""
-    chosen, sampling = _scales(scales), Sampling(spacing, solver, eta)
-    paint = painter_of(weights, beside or weights.parent, sampling, device_named(device))
+    """Judge a mini's pictures of held-out prompts; of an autoencoder or CLIP, measure `prompts` fresh scenes."""
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
+    measures = measured(weights, prompts)
+    if measures is not None:
+        Console().print(*(f"{name}: {value:.4g}" for name, value in measures.items()), sep="\n")
+        _write(out, {"weights": file_digest(weights), "scenes": prompts, "measures": measures})
+        return
+    chosen, sampling = _scales(scales), Sampling(spacing, solver, eta)
+    paint = painter_of(weights, beside or weights.parent, sampling, device_named(device))
     sheet = out / "samples.png" if out else None
     rows = evaluate(paint, prompts=prompts, images=images, scales=chosen, batch=sampling.batch, sheet=sheet)
     Console().print(table(rows))
+    found = {"weights": file_digest(weights), "sampling": asdict(sampling), "prompts": prompts, "images": images}
+    _write(out, {**found, "rows": [asdict(row) for row in rows]})
+
+
+def _write(out: Path | None, found: Mapping[str, Any]) -> None:
     if out is not None:
-        found = {"weights": file_digest(weights), "sampling": asdict(sampling), "prompts": prompts, "images": images}
-        (out / "figures.json").write_text(json.dumps({**found, "rows": [asdict(row) for row in rows]}, indent=1))
+        (out / "figures.json").write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch import nn
 from ...errors import GlidewireError
 from ..adm_inference import told_by_shapes
 from ..header import Header
+from ..hyper_parameters import carried
 from ..key_map import KeyMap
 from ..registry import PUBLISHED, Family, Identity
 from . import layout as names
@@ -71,6 +72,7 @@ def recognise_prior(header: Header, stated: Mapping[str, Any]) -> Identity | Non
         }
     except (KeyError, IndexError) as error:
         raise GlidewireError(f"{header.name} is not a whole diffusion prior: {error} is missing") from error
+    stated = {**carried(PriorSpec, header.metadata, family="unclip", where=header.name), **stated}
     variant, spec, assumed = infer_spec(PRIORS, told, stated, config=header.config, where=header.name)
     dims = {
         "embedding_width": spec.embedding_width,
@@ -95,6 +97,7 @@ def recognise_decoder(header: Header, stated: Mapping[str, Any]) -> Identity | N
     prefix = names.KARLO_UNET if found == ("karlo", "diffusers") else ""
     unet = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
     told = {"system": system, **told_by_shapes(unet, where=header.name), **_told_condition(header, system, layout)}
+    stated = {**carried(DecoderSpec, header.metadata, family="unclip", where=header.name), **stated}
     variant, spec, assumed = infer_spec(DECODERS, told, stated, config=header.config, where=header.name)
     dims = {
         "channels": spec.channels,

@@ -18,7 +18,7 @@ from glidewire.training.autoencoder import (
     reconstruction_loss,
 )
 from glidewire.training.pool import Pool
-from glidewire.training.run import Run
+from glidewire.training.run import Run, train
 
 CPU = torch.device("cpu")
 
@@ -55,6 +55,17 @@ def test_a_vq_autoencoder_grows_out_of_a_kl_autoencoder(minis: Path, small_pool:
     latents = latents.movedim(1, -1).flatten(0, 2)
     nearest = torch.cdist(latents, lesson.network.codebook.detach()).min(dim=1).values
     assert nearest.mean() < 0.8 * (latents - latents.mean(dim=0)).norm(dim=1).mean()
+
+
+def test_a_decoder_that_learns_more_keeps_the_latents(minis: Path, small_pool: Pool, tmp_path: Path) -> None:
+    start = minis / "mini-kl-f4.safetensors"
+    course = AutoencoderCourse(kind="kl", steps=1, batch_size=2, warm_up_steps=1)
+    path = train(Run(AutoencoderLesson(course, small_pool, CPU, start), tmp_path))
+    before, after = load_autoencoder(start), load_autoencoder(path)
+    picture = torch.rand(1, 3, 32, 32)
+    latents = before.encode(picture)
+    assert torch.equal(after.encode(picture), latents) and after.spec == before.spec
+    assert not torch.allclose(after.decode(latents), before.decode(latents), atol=1e-3)
 
 
 def test_clusters_are_found_where_points_lie() -> None:

@@ -46,6 +46,15 @@ def test_a_card_states_digest_recipe_and_figures(weights: Path, tmp_path: Path) 
     assert "| unguided | 50.0 | 50.0 | 100.0 | 62.5 |\n| 3 | 87.5 | 87.5 | 100.0 | 90.0 |" in text
 
 
+def test_a_card_of_measures_states_them(weights: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    figures.write_text(json.dumps({"scenes": 40, "measures": {"everything": 0.975, "signal to noise": 31.26}}))
+    text = card(weights, figures, "make")
+    assert "40 fresh scenes" in text and "| everything | 97.5 % |\n| signal to noise | 31.3 dB |" in text
+    figures.write_text(json.dumps({"scenes": 100, "measures": {"caption of a picture": 1.0}}))
+    assert "nearest caption" in card(weights, figures, "make")
+
+
 def test_a_card_without_figures_is_refused(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(GlidewireError, match=r"card: recipe or figures are missing.*FileNotFoundError"):
         card(weights, tmp_path / "none.json", "make")

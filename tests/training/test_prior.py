@@ -1,0 +1,29 @@
+"""The prior's recipe: statistics of the pool in its file, and conditions as the nodes make them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from glidewire.models.unclip.model import load_prior
+from glidewire.training.pool import Pool
+from glidewire.training.prior import PriorCourse, PriorLesson
+from glidewire.training.run import Run, train
+
+
+def test_a_prior_is_trained_on_normalised_embeddings_and_carries_how(
+    minis: Path, small_pool: Pool, scenes: Path, tmp_path: Path
+) -> None:
+    course = PriorCourse(steps=2, batch_size=3, pool_size=12)
+    lesson = PriorLesson(course, small_pool, minis / "mini-clip.safetensors", scenes, torch.device("cpu"))
+    model = load_prior(train(Run(lesson, tmp_path)))
+    assert model.clip == "mini-clip" and model.network.spec.heads == 3
+    statistics = model.network.statistics
+    assert statistics is not None
+    known = torch.from_numpy(lesson.pictures[:].astype("float32"))
+    assert torch.allclose(statistics.normalise(known).std(dim=0), torch.ones(96), atol=0.05)
+    condition = lesson.conditions(["a red cube", ""])
+    model.network.prepare(condition)
+    assert condition["text_mask"].sum(dim=1).tolist() == [5, 2]
+    found, _ = lesson.clip.encode_prompt("a red cube")
+    assert torch.allclose(condition["text_states"][:1], found["text_states"], atol=1e-5)
