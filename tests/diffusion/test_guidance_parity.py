@@ -131,9 +131,15 @@ def test_every_guider_that_is_ours_too(guiders, given_answers) -> None:
         found(name, guidance.perturbed(guidance.classifier_free(c, u, scale(name)), c, skip, strength))
     rescaled = runs["cfg_rescale"]["guidance_rescale"]
     found("cfg_rescale", guidance.rescale(guidance.classifier_free(c, u, scale("cfg_rescale")), c, rescaled))
-    found("tcfg", guidance.tangential(c, u, scale("tcfg")))
-    found("mambo", guidance.magnitude_aware(c, u, scale("mambo"), runs["mambo"]["alpha"]))
-    for name in ("zero_star_step0", "zero_star", "zero_star_rescale"):
+    # Without classifier-free guidance the worse attention takes the unconditional's place.
+    strength = runs["pag_skip_only"]["perturbed_guidance_scale"]
+    found("pag_skip_only", guidance.autoguidance(c, skip, strength))
+    found("pag_skip_only_original", guidance.perturbed(c, c, skip, strength))
+    for name in ("tcfg", "tcfg_original"):
+        found(name, guidance.tangential(c, u, scale(name)))
+    for name in ("mambo", "mambo_original"):
+        found(name, guidance.magnitude_aware(c, u, scale(name), runs[name]["alpha"]))
+    for name in ("zero_star_step0", "zero_star", "zero_star_original", "zero_star_rescale"):
         guided = guidance.zero_star(c, u, scale(name), runs[name]["zero_init_steps"])
         if "guidance_rescale" in runs[name]:
             guided = guidance.rescale(guided, c, runs[name]["guidance_rescale"])
