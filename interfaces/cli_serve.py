@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,8 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="The address to listen on; others want a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 8188,
     token: Annotated[
-        str | None, typer.Option("--token", help="The access token; made up for any but this machine.")
+        str | None,
+        typer.Option("--token", envvar="GLIDEWIRE_TOKEN", help="The access token; made up for any but this machine."),
     ] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option("--allow-host", help="A further name the server answers to.")
@@ -44,14 +46,15 @@ def serve(
 ) -> None:
     """Open the editor in a browser: the official ComfyUI frontend over this runtime, private to this machine."""
     try:
-        from aiohttp import web
+        import aiohttp  # noqa: F401 - the extra is there
     except ImportError:
         raise GlidewireError(
             "the server needs aiohttp", expected="the extra serve", hint="pip install 'glidewire[serve]'"
         ) from None
     from .server import frontend
     from .server.access import Access, is_loopback
-    from .server.application import make_application, open_server, run_options
+    from .server.application import make_application, open_server
+    from .server.application import serve as run_server
 
     if not inputs:
         Path("input").mkdir(exist_ok=True)
@@ -76,15 +79,13 @@ def serve(
     if notice:
         stderr.print(f"note: {notice}", style="yellow", markup=False, highlight=False)
 
-    async def announce(_: web.Application) -> None:
-        address = _address(host, port, token)
-        stderr.print(f"glidewire serves at {address}", highlight=False, markup=False)
+    def ready(chosen: int) -> None:
+        address = _address(host, chosen, token)
+        stderr.print(f"glidewire serves at {address}", highlight=False, markup=False, soft_wrap=True)
         if open_browser:
             typer.launch(address)
 
-    application = make_application(server)
-    application.on_startup.append(announce)
-    web.run_app(application, host=host, port=port, **run_options())
+    asyncio.run(run_server(make_application(server), host, port, ready))
 
 
 def _address(host: str, port: int, token: str | None) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
+import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import platformdirs
 from aiohttp import web
 
+from ...errors import GlidewireError
 from ..session import Session
 from ..surroundings import ROOT
 from . import (
@@ -49,6 +52,8 @@ ROOMS: Final = (
     machine,
 )
 """Each has ROUTES, which are served with and without the prefix /api."""
+
+_SHUTDOWN_SECONDS: Final = 3.0
 
 
 def open_server(
@@ -120,6 +125,35 @@ async def _life(application: web.Application) -> AsyncIterator[None]:
     shutil.rmtree(server.temporary, ignore_errors=True)
 
 
-def run_options(**options: Any) -> dict[str, Any]:
-    """Options of `web.run_app` that every start shares."""
-    return {"access_log": None, "print": None, "handle_signals": True, "shutdown_timeout": 3.0, **options}
+async def serve(application: web.Application, host: str, port: int, ready: Callable[[int], None]) -> None:
+    """Serve until the process is asked to end (Ctrl-C, SIGTERM); then end clients and the run in order.
+
+    Args:
+        application: Of `make_application`.
+        host, port: Where to listen; port 0 takes a free one.
+        ready: Told the port when the server listens.
+
+    Raises:
+        GlidewireError: the address cannot be listened on.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # where there are no signals, Ctrl-C is an exception
+            loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except (OSError, OverflowError, UnicodeError) as problem:
+            raise GlidewireError(
+                f"cannot listen on {host}:{port}",
+                expected="an address of this machine and a free port",
+                got=getattr(problem, "strerror", None) or str(problem),
+                hint="Give another --port.",
+            ) from problem
+        ready(runner.addresses[0][1])
+        await stop.wait()
+    finally:
+        await runner.cleanup()
