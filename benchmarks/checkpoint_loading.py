@@ -32,8 +32,8 @@ from rich.table import Table
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..digests import file_digest
 from ..models.checkpoint import identify, load
-from ..models.digest import file_digest
 from ..models.glide.spec import GlideSpec
 from ..models.key_map import published_shapes
 from ..models.ldm.spec import PUBLISHED

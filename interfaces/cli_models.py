@@ -95,7 +95,7 @@ def inspect_model(
     debug: options.Debug = False,
 ) -> None:
     """What a checkpoint is, from its header alone: family, variant, hyper-parameters, dims, what it can be wired to."""
-    from ..models.digest import file_digest
+    from ..digests import file_digest
     from .fits import fits_of
     from .session import pack_registry
     from .surroundings import find_folders

@@ -10,8 +10,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from ..digests import file_digest
 from ..errors import GlidewireError
-from .digest import file_digest
 from .header import Header, read_header
 from .key_map import KeyMap, published_state_dict
 from .parts import read_parts

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..digests import file_digest
 from ..errors import GlidewireError
 from .checkpoint import Identity, load_identified
-from .digest import file_digest
 from .header import open_tensors, read_header
 from .key_map import published_state_dict
 from .registry import families

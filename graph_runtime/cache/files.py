@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from ...digests import sha256_file
+from ...digests import file_digest
 from ...errors import GlidewireError
 
 _SETTLED = 2.0  # seconds: a file written more recently could change again without its time stamp moving
@@ -41,7 +41,7 @@ class FileDigests:
         with self._lock:
             known = self._known.get(before) or (self._store.file_digest(before) if self._store else None)
         if known is None:
-            known = sha256_file(path)
+            known = file_digest(path)
             if _identity(path) != before or time.time() - path.stat().st_mtime < _SETTLED:
                 return known
             if self._store:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import torch
+from glidewire.digests import file_digest
 from glidewire.errors import GlidewireError
 from glidewire.models.checkpoint import identify, load
 from glidewire.models.conversion import SOURCE, module_to_safetensors, to_diffusers, to_safetensors
-from glidewire.models.digest import file_digest
 from glidewire.models.header import read_header
 from safetensors.torch import load_file, save_file
 from torch import nn

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from glidewire.digests import sha256_file
+from glidewire.digests import file_digest
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime.cache import Store
 from glidewire.graph_runtime.cache.files import FileDigests
@@ -36,7 +36,7 @@ class Spy:
 def test_it_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"some bytes")
-    assert FileDigests().digest(path) == sha256_file(path) == hashlib.sha256(b"some bytes").hexdigest()
+    assert FileDigests().digest(path) == file_digest(path) == hashlib.sha256(b"some bytes").hexdigest()
 
 
 def test_a_settled_file_is_read_once_and_again_when_it_changes(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         FileDigests().digest(tmp_path / "no.bin")
     assert str(caught.value) == "cannot read no.bin; expected a readable file; got No such file or directory"
     with pytest.raises(GlidewireError) as caught:
-        sha256_file(tmp_path)
+        file_digest(tmp_path)
     assert "expected a readable file; got Is a directory. Check that it exists and that you may read it." in str(
         caught.value
     )
