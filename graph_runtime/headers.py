@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import GlidewireError
-from .declaration import InputDeclaration, NodeDeclaration
+from .declaration import REQUIRED, InputDeclaration, NodeDeclaration
 from .dims import Pattern, parse
 from .folders import Folders
+from .registry import Registry
 from .widgets import File
 
 
@@ -91,6 +93,24 @@ class Headers:
             raise known
         return known
 
+    def takers(self, registry: Registry, declaration: NodeDeclaration, values: Mapping[str, Any]) -> list[str]:
+        """The titles of other nodes whose headers can be read from the one file that a node could not read."""
+        files = [(given.widget.folder, values.get(given.id)) for given in declaration.inputs if _is_file(given)]
+        if len(files) != 1 or not isinstance(files[0][1], str):
+            return []
+        return [entry.title for entry in registry if entry.id != declaration.id and self._takes(entry, *files[0])]
+
+    def _takes(self, declaration: NodeDeclaration, folder: str, name: str) -> bool:
+        files = [given for given in declaration.inputs if _is_file(given) and given.widget.folder == folder]
+        if not files or declaration.static_dims is None:
+            return False
+        layout = Layout.of(declaration)
+        literals = {given.id: given.default for given in declaration.inputs if given.default is not REQUIRED}
+        with suppress(GlidewireError):
+            self.read(layout, {**literals, files[0].id: name})
+            return files[0].id in layout.asked
+        return False
+
     def _ask(
         self, function: Callable[..., Any], declaration: NodeDeclaration, asked: dict[str, Any]
     ) -> Mapping[str, int | str] | GlidewireError:
@@ -110,3 +130,7 @@ class Headers:
                 expected="a file whose header states its sizes",
                 got=files or "nothing",
             )
+
+
+def _is_file(given: InputDeclaration) -> bool:
+    return isinstance(given.widget, File)

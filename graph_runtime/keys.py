@@ -51,6 +51,9 @@ class Oracle(Protocol):
 class FileDigester(Protocol):
     """Whoever knows the content digests of files."""
 
+    def state(self, path: Path) -> str:
+        """What changes when a file does."""
+
     def digest(self, path: Path) -> str:
         """SHA-256 of a file's bytes."""
 
@@ -90,6 +93,7 @@ class Keys:
         unchosen: For each node with lazy inputs, those that it will not get.
         mapped: For each node that runs once per item, the inputs that bring the lists.
         errors: Nodes whose key cannot be made, and why (a missing file, a `lazy` that raised).
+        files: For each node that takes files, their states when its key was made.
 
     Raises:
         GlidewireError: the graph was not checked: an unknown type, a broken wire, a cycle.
@@ -115,6 +119,7 @@ class Keys:
         self.unchosen: dict[str, frozenset[str]] = {}
         self.mapped: dict[str, tuple[str, ...]] = {}
         self.errors: dict[str, Exception] = {}
+        self.files: dict[str, dict[Path, str]] = {}
         self._digests: dict[str, tuple[str | None, ...]] = {}
 
     def declaration(self, node: str) -> NodeDeclaration:
@@ -142,6 +147,17 @@ class Keys:
     def listed(self, wire: Wire) -> bool:
         """Whether a wire brings a list of items rather than one value."""
         return wire.node in self.mapped or self._recipes[wire.node].declaration.outputs[wire.output].is_list
+
+    def require_same_files(self, node: str) -> None:
+        """Raise a GlidewireError if a file of a node is no longer the one that its key was made for."""
+        for path, state in self.files.get(node, {}).items():
+            if self._files.state(path) != state:
+                raise GlidewireError(
+                    f"{path.name} changed while the workflow ran",
+                    expected="a file that stays as it is",
+                    got="another size or time than when the run began",
+                    hint="Run it again.",
+                )
 
     def _recipe(self, call: NodeCall, registry: Registry) -> _Recipe:
         declaration = registry.get(call.type)
@@ -293,7 +309,9 @@ class Keys:
             texts = [self._file_text(node, widget, item) for item in name]
             return None if None in texts else f"list {texts}"
         try:
-            return f"file {self._files.digest(self._folders.find(widget.folder, name))}"
+            path = self._folders.find(widget.folder, name)
+            self.files.setdefault(node, {})[path] = self._files.state(path)
+            return f"file {self._files.digest(path)}"
         except GlidewireError as problem:
             self.errors[node] = problem
             return None

@@ -96,8 +96,11 @@ def no_size(call: NodeCall, clash: Clash) -> Problem:
     )
 
 
-def unreadable(call: NodeCall, declaration: NodeDeclaration, error: GlidewireError) -> Problem:
-    """The problem of a node whose file's header cannot be read."""
+def unreadable(
+    call: NodeCall, declaration: NodeDeclaration, error: GlidewireError, takers: Sequence[str] = ()
+) -> Problem:
+    """The problem of a node whose file's header cannot be read; `takers` are the titles of nodes that can read it."""
+    hints = [error.hint, f"It can be loaded with: {', '.join(takers)}." if takers else None]
     files = [given.id for given in declaration.inputs if isinstance(given.widget, File)]
     return Problem(
         "bad_file",
@@ -107,5 +110,5 @@ def unreadable(call: NodeCall, declaration: NodeDeclaration, error: GlidewireErr
         files[0] if len(files) == 1 else None,
         expected=None if error.expected is None else str(error.expected),
         got=None if error.got is None else str(error.got),
-        hint=error.hint,
+        hint=" ".join(hint for hint in hints if hint) or None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ..errors import GlidewireError
 from . import codec, events
 from .calls import Caller, Made, failure, inputs_of
 from .context import CancelledError
@@ -143,6 +144,10 @@ class Pull:
             key = self._keys.keys.get(node)
             listed = self._keys.mapped.get(node, ())
             made = self._caller.call(declaration, call, values, listed, key.key if key else None)
+            try:
+                self._keys.require_same_files(node)
+            except GlidewireError as problem:
+                made = failure(call, values, problem)
         if isinstance(made, NodeFailure):
             self._failures[node] = made
             self._emit(events.Failed(**place, failure=made))

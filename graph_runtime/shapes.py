@@ -114,7 +114,8 @@ class Shapes(Mapping[tuple[str, int], str]):
         try:
             said = self._headers.read(layout, values)
         except GlidewireError as error:
-            self.problems.append(unreadable(call, layout.declaration, error))
+            takers = self._headers.takers(self._registry, layout.declaration, values)
+            self.problems.append(unreadable(call, layout.declaration, error, takers))
             return
         for name, value in said.items():
             self._say(scope, name.removeprefix("@"), value, Said(call.id, "", f"states {name} {value}"))

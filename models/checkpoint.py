@@ -67,7 +67,7 @@ def identify(
         raise GlidewireError(
             f"{name} holds {', '.join(f'{one.family} {one.component}' for one in found)}",
             expected=f"a component {component!r}" if component else "one component",
-            hint="Name one of those.",
+            hint="`glidewire models inspect` says which loaders take it." if component else "Name one of those.",
         )
     keys = sorted(key for header in headers for key in header.shapes)
     raise GlidewireError(
@@ -152,6 +152,7 @@ def load_identified(
         )
         # Every network says what decides its numbers; a loaded one need not read its weights for that.
         cast(Any, module).content_digest = content_digest(identity)
+        identity.header.require_unchanged()
         return module.eval().requires_grad_(False)
 
 

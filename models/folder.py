@@ -102,4 +102,5 @@ def _sharded(folder: Path, index: Path, config: dict[str, Any]) -> Header:
         locations={key: place for shard in shards for key, place in shard.locations.items()},
         files={key: shard.path for shard in shards for key in shard.shapes},
         config=config,
+        states={path: state for shard in shards for path, state in shard.states.items()},
     )

@@ -47,6 +47,7 @@ class Header:
         config: The JSON that a folder carries beside its weights.
         part: Which part of `path` this is, where that holds several models; empty for all of it.
         beside: The other parts of `path`.
+        states: What each file was like when its header was read, by which `require_unchanged` knows it again.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class Header:
     config: Mapping[str, Any] = field(default_factory=dict)
     part: str = ""
     beside: tuple[str, ...] = ()
+    states: Mapping[Path, FileState] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -92,6 +94,30 @@ class Header:
         """Number of values in all tensors."""
         return sum(torch.Size(shape).numel() for shape in self.shapes.values())
 
+    def require_unchanged(self) -> None:
+        """Raise a GlidewireError if a file is no longer the one whose header this is."""
+        for path, state in self.states.items():
+            if file_state(path) != state:
+                raise GlidewireError(
+                    f"checkpoint {path.name} changed while it was being loaded",
+                    expected="a file that stays as it is",
+                    got="another size, time or place on the disk than a moment before",
+                    hint="Wait until whatever writes it is done, and load it again.",
+                )
+
+
+FileState = tuple[int, int, int, int]
+"""Size, times of modification and change in nanoseconds, and inode."""
+
+
+def file_state(path: Path) -> FileState | None:
+    """The state of a file; None if it cannot be told."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
 
 def read_header(path: str | Path) -> Header:
     """Read a checkpoint's header: safetensors, or a torch file of plain tensors.
@@ -101,10 +127,12 @@ def read_header(path: str | Path) -> Header:
             run to be read.
     """
     path = Path(path)
+    state = file_state(path)
     if _format(path) == "safetensors":
-        return _safetensors_header(path)
-    tree = read_tree(path, device="meta")
-    return _header(path, "torch", *_unwrap(path, tree), metadata={})
+        header = _safetensors_header(path)
+    else:
+        header = _header(path, "torch", *_unwrap(path, read_tree(path, device="meta")), metadata={})
+    return replace(header, states={path: state} if state else {})
 
 
 @contextmanager
@@ -112,8 +140,11 @@ def open_tensors(header: Header) -> Iterator[Read]:
     """A function that reads one tensor by its unwrapped key; each is to be copied before the next is read.
 
     Files are mapped, and mapped anew now and then: pages that were read count as memory until they are let go.
+
+    Raises:
+        GlidewireError: A file is not, or does not stay, the one whose header this is; or it is damaged.
     """
-    with ExitStack() as mapping:
+    with _unchanging(header), ExitStack() as mapping:
         opened: dict[Path, Any] = {}
         mapped = 0
 
@@ -137,11 +168,23 @@ def open_tensors(header: Header) -> Iterator[Read]:
         yield read
 
 
+@contextmanager
+def _unchanging(header: Header) -> Iterator[None]:
+    """Whatever goes wrong inside with a file that changed is told as just that."""
+    header.require_unchanged()
+    try:
+        yield
+    finally:
+        header.require_unchanged()
+
+
 def _format(path: Path) -> Literal["safetensors", "torch"]:
     """How a file is stored, from its first bytes."""
     name = f"checkpoint {path.name}"
     if path.is_dir():
         raise GlidewireError(f"{name} is a folder", expected="a file", hint=f"Name a file inside {path}.")
+    if path.exists() and not path.is_file():  # to open a pipe is to wait for whoever writes into it
+        raise GlidewireError(f"{name} is no file", expected="a file", got="a pipe, a socket or a device")
     try:
         with path.open("rb") as file:
             start = file.read(512)

@@ -66,7 +66,10 @@ def load_strict(
 
     Raises:
         StrictLoadError: Any key is missing, unexpected or of another shape; the module is then unchanged.
+        GlidewireError: The file changed since its header was read, or weights are NaN or infinite.
     """
+    broken: list[str] = []
+    overflown = False
     check_strict(header, published_shapes(module, key_map), ignored=ignored)
     # Parameters made in inference mode could never be used outside of it.
     with torch.inference_mode(False), torch.no_grad(), open_tensors(header) as read:
@@ -76,12 +79,17 @@ def load_strict(
                 kind = dtype if part.is_floating_point() and not name.startswith(tuple(exact)) else None
                 # A copy, since the file may be overwritten while it is mapped.
                 value = part.to(device=device, dtype=kind or part.dtype, copy=True)
-                _assign(module, name, value.contiguous())
+                is_weight = _assign(module, name, value.contiguous())
+                if is_weight and not _is_finite(value):  # tables may be infinite: masks
+                    broken.append(", ".join(entry.sources))
+                    overflown |= _is_finite(part)
         carried = {name for entry in key_map for name in entry.targets}
         for name, value in module.named_buffers():
             # Tables that no file carries, such as causal masks.
             if name not in carried and not value.is_meta:
                 _assign(module, name, value.to(device))
+    if broken:
+        raise _broken(header, broken, dtype if overflown else None)
 
 
 def check_strict(header: Header, expected: Mapping[str, tuple[int, ...]], *, ignored: Collection[str] = ()) -> None:
@@ -94,11 +102,38 @@ def check_strict(header: Header, expected: Mapping[str, tuple[int, ...]], *, ign
         raise StrictLoadError(header.name, missing, unexpected, misshaped)
 
 
-def _assign(module: nn.Module, name: str, value: Tensor) -> None:
+def _is_finite(value: Tensor) -> bool:
+    """Whether all numbers are finite: nearly always told by the sum, which is quick."""
+    if not value.is_floating_point() or value.is_meta:
+        return True
+    value = value.float() if value.dtype.itemsize == 1 else value
+    return bool(value.sum(dtype=torch.float32).isfinite()) or bool(value.isfinite().all())
+
+
+def _broken(header: Header, keys: list[str], dtype: torch.dtype | None) -> GlidewireError:
+    listed = "; ".join(keys[:6]) + (f" and {len(keys) - 6} more" if len(keys) > 6 else "")
+    if dtype is not None:
+        short = str(dtype).removeprefix("torch.")
+        return GlidewireError(
+            f"{header.name} holds weights that are too large for {short}",
+            got=listed,
+            hint="Use bfloat16 or float32.",
+        )
+    return GlidewireError(
+        f"{header.name} holds weights that are NaN or infinite",
+        expected="finite numbers",
+        got=listed,
+        hint="The training diverged or the file is damaged: take another checkpoint, or download it again.",
+    )
+
+
+def _assign(module: nn.Module, name: str, value: Tensor) -> bool:
+    """Put a value into its place; returns whether that is a parameter's."""
     owner, _, leaf = name.rpartition(".")
     place = module.get_submodule(owner)
     is_parameter = isinstance(getattr(place, leaf), nn.Parameter)
     setattr(place, leaf, nn.Parameter(value, requires_grad=False) if is_parameter else value)
+    return is_parameter
 
 
 def _grouped(keys: Iterable[str]) -> list[str]:

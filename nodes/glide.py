@@ -13,6 +13,7 @@ from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import File, Text
 from ..models.checkpoint import identify
+from ..models.glide.checkpoint import COMPONENT
 from ..models.glide.model import GlideModel, load_model
 from .sockets import PIXELS, Condition
 
@@ -25,7 +26,7 @@ class LoadedGlide(NamedTuple):
 
 
 def _header_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
-    spec = identify(checkpoint).spec
+    spec = identify(checkpoint, component=COMPONENT).spec
     steps = len(SCHEDULES[spec.schedule]())
     return {"channels": 3, "context": spec.text_context, "width": spec.text_width, "steps": steps, "space": PIXELS}
 

@@ -31,6 +31,14 @@ class FileDigests:
         self._known: dict[str, str] = {}
         self._lock = threading.Lock()
 
+    def state(self, path: Path) -> str:
+        """What tells a file from what it was or will be, without reading it: path, size, time stamps, inode.
+
+        Raises:
+            GlidewireError: the file is gone.
+        """
+        return _identity(path)
+
     def digest(self, path: Path) -> str:
         """SHA-256 of the file's bytes, 64 hexadecimal digits.
 

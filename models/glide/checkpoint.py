@@ -23,6 +23,7 @@ from .tokenizer import GlideTokenizer
 if TYPE_CHECKING:
     from .network import GlideTextToImage
 
+COMPONENT = "text_to_image"
 SPEC, MERGES = "glidewire.spec", "glidewire.merges"
 
 # No other family of this line has all of these.
@@ -68,7 +69,7 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
         "text_embedding": spec.embedding_width,
         "vocabulary": spec.vocabulary_size,
     }
-    return Identity("glide", "text_to_image", spec.variant, spec, dims, header, assumed)
+    return Identity("glide", COMPONENT, spec.variant, spec, dims, header, assumed)
 
 
 def tokenizer(identity: Identity) -> GlideTokenizer:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoint import identify, load_identified
-from .checkpoint import tokenizer
+from .checkpoint import COMPONENT, tokenizer
 from .spec import GlideSpec
 from .tokenizer import GlideTokenizer
 
@@ -72,7 +72,7 @@ def load_model(
     stated: Mapping[str, Any] | None = None,
 ) -> GlideModel:
     """Load a GLIDE checkpoint with its tokenizer, strictly; arguments and errors as `models.checkpoint.load`."""
-    identity = identify(path, stated=stated)
+    identity = identify(path, component=COMPONENT, stated=stated)
     words = tokenizer(identity)
     network = load_identified(identity, device=device, dtype=dtype)
     return GlideModel(cast("GlideTextToImage", network), words)

@@ -193,6 +193,25 @@ def test_a_file_named_over_a_wire_counts_by_its_content(bench: Any, tiny: Any) -
     assert bench.run(graph.with_inputs("w", value="b.txt"), "f").outputs["f"] == ("three",)
 
 
+def test_a_file_that_changes_before_it_is_read_fails_its_node_and_leaves_nothing_wrong(bench: Any, tiny: Any) -> None:
+    file = bench.folders.input[0] / "a.txt"
+    file.write_text("one")
+    graph = tiny.graph(f=("load", {"file": "a.txt"}))
+
+    def swap(event: Any) -> None:
+        if isinstance(event, events.Started):
+            file.write_text("another")
+
+    (failure,) = bench.run(graph, "f", on_event=swap).failures
+    assert failure.error == (
+        "a.txt changed while the workflow ran; expected a file that stays as it is; "
+        "got another size or time than when the run began. Run it again."
+    )
+    assert bench.run(graph, "f").outputs["f"] == ("another",)
+    file.write_text("one")
+    assert bench.run(graph, "f").outputs["f"] == ("one",), "the old content is known by no other result"
+
+
 # Memory
 
 

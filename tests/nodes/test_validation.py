@@ -64,3 +64,11 @@ def test_a_whole_number_over_a_wire_counts_as_if_it_was_written(picture: Graph, 
     assert not report.problems and report.dims[noise, 0] == "4 3 32 40 @space=pixels"
     ((title, name, message),) = told(wired(5000), registry)
     assert (title, name) == ("Noise", "width") and message.endswith("it comes from node 90 (Width)")
+
+
+def test_a_file_of_another_family_is_named_with_the_nodes_that_take_it(registry: Registry) -> None:
+    wrong = NodeCall("1", "GlidewireLoadLatentDenoiser", {"checkpoint": "mini-glide-base.safetensors"})
+    report = check(Graph([wrong]), registry, Folders(models=(ROOT / "weights",)))
+    (problem,) = [one for one in report.problems if one.kind == "bad_file"]
+    assert "holds glide text_to_image" in problem.message
+    assert problem.hint is not None and problem.hint.endswith("It can be loaded with: Load GLIDE.")
