@@ -14,10 +14,10 @@ import typer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..models.checkpoint import save_published
+from ..models.checkpoint import load, save_published
 from ..models.codebook import nearest_codes
 from ..models.first_stage import checkpoint
-from ..models.first_stage.model import SPACE, load_autoencoder
+from ..models.first_stage.model import SPACE
 from ..models.first_stage.network import FirstStage
 from ..models.first_stage.spec import FirstStageSpec
 from ..models.hyper_parameters import SPEC, to_json
@@ -100,34 +100,34 @@ class AutoencoderLesson(Lesson):
         course: The recipe's numbers.
         pool: Training scenes.
         device: To train on.
-        start: A KL autoencoder of the same shape to begin with. A VQ autoencoder grows out of it; a KL autoencoder
-            keeps its encoder, so that its latents stay those that denoisers were trained on, and only the decoder
-            learns more.
+        start: An autoencoder of the same widths to begin with. A VQ autoencoder grows out of a KL autoencoder. One
+            that begins as another of its kind keeps the encoder and the codes, so that latents and tokens stay those
+            that other minis were trained on, and only the decoder learns more.
     """
 
     def __init__(self, course: AutoencoderCourse, pool: Pool, device: torch.device, start: Path | None = None) -> None:
         self.name, self.course, self.pool = f"mini-{course.kind}-f4", course, pool
-        self.device, self.start = device, start
+        self.device = device
         self.numbers = course
         torch.manual_seed(course.seed)
         self.network = FirstStage(SPECS[course.kind]).to(device)
         self.model = self.network
-        self.keeps_encoder = start is not None and course.kind == "kl"
+        self.taught = None if start is None else _load(start)
+        self.keeps_encoder = self.taught is not None and self.taught.spec.kind == course.kind
         if self.keeps_encoder:
-            self.network.autoencoder.encoder.requires_grad_(False)
-            self.network.autoencoder.quant_conv.requires_grad_(False)
+            for part in ("encoder", "quant_conv", "quantize"):
+                getattr(self.network.autoencoder, part, nn.Module()).requires_grad_(False)
         if course.kind == "vq":
             self.used = torch.zeros(self.network.spec.codes, device=device)
             self.recent = torch.zeros(1, self.network.spec.code_channels, device=device)
 
     def prepare(self) -> None:
         """Begin as another autoencoder; the clusters of its latents are a VQ autoencoder's first codes."""
-        if self.start is not None:
-            taught = load_autoencoder(self.start).network
-            if self.keeps_encoder:
-                self.network.load_state_dict(taught.state_dict())
-            else:
-                _grow(self.network, taught)
+        if self.taught is not None and self.keeps_encoder:
+            self.network.load_state_dict(self.taught.state_dict())
+            return
+        if self.taught is not None:
+            _grow(self.network, self.taught)
         if self.numbers.kind == "vq":
             with torch.no_grad():
                 found = torch.cat([self.network.encode(self._pictures(step)) for step in range(8)])
@@ -165,7 +165,7 @@ class AutoencoderLesson(Lesson):
     @torch.no_grad()
     def after_step(self, step: int) -> None:
         """Codes that nothing used become latents of the day, while there is time left for them to settle."""
-        if self.numbers.kind != "vq" or (step + 1) % self.numbers.revive_every:
+        if self.numbers.kind != "vq" or self.keeps_encoder or (step + 1) % self.numbers.revive_every:
             return
         unused = torch.nonzero(self.used == 0).flatten()
         chosen = torch.randint(len(self.recent), (len(unused),), generator=self.course.generator(step))
@@ -196,8 +196,8 @@ class AutoencoderLesson(Lesson):
         strings = {**metadata, SPACE: self.name}
         if self.numbers.kind == "vq":
             strings[CODEBOOK] = self.name
-        elif self.keeps_encoder and self.start is not None:
-            spec = replace(spec, latent_scale=load_autoencoder(self.start).spec.latent_scale)
+        elif self.taught is not None:
+            spec = self.taught.spec
         else:
             with torch.no_grad():
                 latents = torch.cat([network.encode(self._pictures(step)) for step in range(8)])
@@ -235,6 +235,11 @@ def clusters(points: Tensor, count: int, generator: torch.Generator, *, rounds: 
     return centres
 
 
+def _load(path: Path) -> FirstStage:
+    network: Any = load(path, component="first_stage")
+    return network
+
+
 @torch.no_grad()
 def _grow(network: FirstStage, taught: FirstStage) -> None:
     """Give a VQ autoencoder, in place, a KL autoencoder's halves; latents are then the posterior's means."""
@@ -269,18 +274,26 @@ def decoded(network: FirstStage, pictures: NDArray[np.uint8]) -> NDArray[np.uint
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the run: state, log, sheets, weights.")],
     kind: Annotated[str, typer.Option(help="kl or vq.")] = "kl",
-    start: Annotated[Path | None, typer.Option(help="A KL autoencoder to begin with: KL keeps its encoder.")] = None,
+    start: Annotated[Path | None, typer.Option(help="An autoencoder to begin with.")] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time to train for.")] = AutoencoderCourse.minutes,
     steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
     pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = AutoencoderCourse.pool_size,
     scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes; by default inside OUT.")] = None,
+    edge_weight: Annotated[float, typer.Option(min=0, help="Weight of edges.")] = AutoencoderCourse.edge_weight,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
 ) -> None:
     """Train an autoencoder of the scene world, or go on with the run in OUT."""
     torch.set_num_threads(threads)
-    course = AutoencoderCourse(kind=kind, minutes=minutes, steps=steps, pool_size=pool, seed=seed)  # pyrefly: ignore
+    course = AutoencoderCourse(
+        kind=kind,  # pyrefly: ignore
+        minutes=minutes,
+        steps=steps,
+        pool_size=pool,
+        seed=seed,
+        edge_weight=edge_weight,
+    )
     opened = open_pool(scenes or out / "pool", pool, SIDE, tints=course.tints, workers=threads)
     train(Run(AutoencoderLesson(course, opened, device_named(device), start), out))
 

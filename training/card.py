@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,8 @@ from ..scenes.world import HELD_OUT_OBJECTS
 from .commands import run_command
 from .evaluate import ATTRIBUTES
 from .introductions import INTRODUCTIONS, WORLD
+
+_COLUMNS = 118
 
 
 def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
@@ -48,7 +51,7 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
     return "\n".join(
         [
             f"# {weights.stem}\n",
-            " ".join(filter(None, (INTRODUCTIONS.get(weights.stem), WORLD))),
+            textwrap.fill(" ".join(filter(None, (INTRODUCTIONS.get(weights.stem), WORLD))), _COLUMNS),
             "\n## File\n",
             f"- `{weights.name}`, {weights.stat().st_size / 1e6:.1f} MB, {count / 1e6:.2f} M parameters",
             f"- sha256 `{digest}`",
@@ -57,7 +60,7 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
             f"`{command}`\n",
             f"{metadata['glidewire.steps']} updates; moving average of the weights. Parameters:\n",
             *(f"- {name}: {value}" for name, value in recipe.items()),
-            *([f"\n{notes}"] if notes else []),
+            *(f"\n{textwrap.fill(paragraph, _COLUMNS)}" for paragraph in notes.split("\n\n") if paragraph),
             "\n## Data\n",
             f"{recipe['pool_size']:,} procedural scenes (`scenes`), captions drawn anew for every picture. "
             f"Never in training: {excluded}; and an eighth of all (colour, shape, relation, colour, shape).",

@@ -58,9 +58,9 @@ class Sampling:
         if self.solver not in ("ancestral", "ddim"):
             raise GlidewireError("solver", expected="ancestral or ddim", got=self.solver)
 
-    def built(self) -> solvers.Solver:
-        """The solver itself."""
-        return solvers.ancestral() if self.solver == "ancestral" else solvers.ddim(self.eta)
+    def built(self, *, clip: bool = True) -> solvers.Solver:
+        """The solver itself; `clip` bounds x_0 by 1, as pixels are and latents are not."""
+        return solvers.ancestral(clip=clip) if self.solver == "ancestral" else solvers.ddim(self.eta, clip=clip)
 
 
 def to_bytes(pixels: Tensor) -> NDArray[np.uint8]:
@@ -104,7 +104,8 @@ def latent_painter(model: LatentModel, text: TextEncoder, autoencoder: Autoencod
         noise = SeededNoise(tuple(seeds), first_item=first)
         leaves = Leaf(model.network, states(prompts)), Leaf(model.network, states([""]))
         denoiser = guidance.classifier_free(*leaves, scale)
-        x_0 = samplers.sample(denoiser, schedule, noise.draw(shape).to(device), sampling.built(), noise)
+        x_T = noise.draw(shape).to(device)
+        x_0 = samplers.sample(denoiser, schedule, x_T, sampling.built(clip=False), noise)
         return to_bytes(autoencoder.decode(x_0))
 
     return paint

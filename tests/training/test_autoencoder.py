@@ -68,6 +68,16 @@ def test_a_decoder_that_learns_more_keeps_the_latents(minis: Path, small_pool: P
     assert not torch.allclose(after.decode(latents), before.decode(latents), atol=1e-3)
 
 
+def test_a_token_decoder_that_learns_more_keeps_the_tokens(minis: Path, small_pool: Pool, tmp_path: Path) -> None:
+    start = minis / "mini-vq-f4.safetensors"
+    course = AutoencoderCourse(kind="vq", steps=2, batch_size=2, warm_up_steps=1, revive_every=1)
+    path = train(Run(AutoencoderLesson(course, small_pool, CPU, start), tmp_path))
+    before, after = load_token_autoencoder(start), load_token_autoencoder(path)
+    tokens = before.encode(torch.rand(1, 3, 32, 32))
+    assert torch.equal(after.network.codebook, before.network.codebook)
+    assert not torch.allclose(after.decode(tokens), before.decode(tokens), atol=1e-3)
+
+
 def test_clusters_are_found_where_points_lie() -> None:
     generator = torch.Generator().manual_seed(0)
     places = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
