@@ -5,7 +5,7 @@ import { commands, keybindings, startFrom } from "./parts/commands.js";
 import { isOurs } from "./parts/graph.js";
 import { watchPointer } from "./parts/hover.js";
 import { Inspector } from "./parts/inspector.js";
-import { addMark } from "./parts/marks.js";
+import { addMark, writeMark } from "./parts/marks.js";
 import { pin, refreshPinned, showOnNode } from "./parts/pinned.js";
 import { openPopover } from "./parts/popover.js";
 import { clash, teach, told, Wires } from "./parts/sockets.js";
@@ -26,15 +26,16 @@ const settings = () => app.extensionManager?.setting;
 const isShown = () => settings()?.get(SHOWN) ?? true;
 const toast = (severity, summary, detail) => app.extensionManager?.toast?.add({ severity, summary, detail, life: 6000 });
 const refuse = (problem) => toast("warn", `This wire cannot fit: ${clash(problem)}`, told(problem).join("\n"));
-const toggle = () => {
-  settings()?.set(SHOWN, !isShown());
-  app.canvas.setDirty(true, true);
+const toggle = () => settings()?.set(SHOWN, !isShown());
+const writeMarks = () => {
+  for (const node of state.nodes.values()) writeMark(node, isShown() && state.of(node));
+  app.canvas?.setDirty(true, true);
 };
 
 app.registerExtension({
   name: "glidewire.editor",
   settings: [
-    { id: SHOWN, name: "Show dims on sockets and cache marks on nodes", category: ["Glidewire", "Editor", "Marks"], type: "boolean", defaultValue: true, onChange: () => app.canvas?.setDirty(true, true) },
+    { id: SHOWN, name: "Show dims on sockets and cache marks on nodes", category: ["Glidewire", "Editor", "Marks"], type: "boolean", defaultValue: true, onChange: writeMarks },
   ],
   commands: commands(app, { inspector, toast, toggle }),
   keybindings,
@@ -52,7 +53,7 @@ app.registerExtension({
   },
 
   nodeCreated(node) {
-    addMark(node, state, isShown);
+    addMark(node);
   },
 
   getNodeMenuItems(node) {
@@ -69,6 +70,7 @@ app.registerExtension({
       openPopover(app, state, slot, { pin: (node, index) => pin(state, node, index), inspect: (node) => inspector.open(node) });
     });
     state.addEventListener("change", () => {
+      writeMarks();
       colourTypes(app, [...types]);
       refreshPinned(state);
     });

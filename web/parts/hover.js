@@ -2,6 +2,7 @@
 import { element } from "./elements.js";
 import { graphPlace, isOurs, slotAt } from "./graph.js";
 import { onMark, reasons } from "./marks.js";
+import { isPopoverOpen } from "./popover.js";
 import { told } from "./sockets.js";
 import { dims } from "./words.js";
 
@@ -15,7 +16,7 @@ export function watchPointer(app, state, wires, openSocket) {
   let pressed = null;
 
   const show = (event, lines) => {
-    tip.hidden = !lines.length;
+    tip.hidden = !lines.length || isPopoverOpen();
     if (tip.hidden) return;
     tip.replaceChildren(...lines.map((line) => element("p", {}, line)));
     const { width, height } = tip.getBoundingClientRect();

@@ -32,17 +32,19 @@ export function reasons({ mark, problems }) {
   return [...lines, `${why}.`, cost];
 }
 
-/** Give a node its mark; it is drawn by the editor among the node's badges. */
-export function addMark(node, state, isShown) {
+/** Give a node its mark, empty at first; it is drawn by the editor among the node's badges. */
+export function addMark(node) {
   if (!isOurs(node) || node.glidewireMark || !window.LGraphBadge) return;
   const badge = new window.LGraphBadge({ text: "", fgColor: "#ffffff", bgColor: COLOURS.unneeded, fontSize: 11, height: 18 });
   node.glidewireMark = badge;
   node.badges ??= [];
-  node.badges.push(() => {
-    const shown = isShown() ? markOf(state.of(node)) : null;
-    [badge.bgColor, badge.text] = shown ?? [badge.bgColor, ""];
-    return badge;
-  });
+  node.badges.push(badge);
+}
+
+/** Write what is known of a node on its mark, or nothing. */
+export function writeMark(node, known) {
+  const badge = node.glidewireMark;
+  if (badge) [badge.bgColor, badge.text] = (known && markOf(known)) ?? [badge.bgColor, ""];
 }
 
 /** Whether a point of the graph lies on a node's mark. */

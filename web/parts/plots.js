@@ -5,6 +5,7 @@ import { number } from "./words.js";
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [320, 130, 46, 8, 8, 20];
 export const LINE_COLOURS = ["#2f81f7", "#d2701e", "#2da44e", "#bf5ad8", "#d1344b", "#1b9aaa", "#a08a1a", "#7d7f85"];
 
+const brief = (value) => number(Number(value.toPrecision(3)));
 const finite = (values) => values.filter(Number.isFinite);
 
 function range(values) {
@@ -26,8 +27,8 @@ export function plot({ lines, x: label }, at = null) {
     "svg",
     { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "glidewire-plot", role: "img", "aria-label": named.map(([name]) => name).join(", ") },
     drawing("path", { class: "axis", d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}` }),
-    text(LEFT - 4, TOP + 8, number(y1), "end"),
-    text(LEFT - 4, HEIGHT - BOTTOM, number(y0), "end"),
+    text(LEFT - 4, TOP + 8, brief(y1), "end"),
+    text(LEFT - 4, HEIGHT - BOTTOM, brief(y0), "end"),
     text(LEFT, HEIGHT - 6, number(x0), "start"),
     text(WIDTH - RIGHT, HEIGHT - 6, number(x1), "end"),
     text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, label, "middle"),

@@ -5,6 +5,9 @@ import { showValue } from "./value_view.js";
 
 let open = null;
 
+/** Whether the window is open. */
+export const isPopoverOpen = () => open !== null;
+
 /** Close the window. */
 export function closePopover() {
   open?.remove();
@@ -54,8 +57,8 @@ export async function openPopover(app, state, slot, { pin, inspect }) {
   const settle = () => {
     if (!open) return;
     const { width, height } = open.getBoundingClientRect();
-    open.style.left = `${Math.max(8, Math.min(x + 18, innerWidth - width - 12))}px`;
-    open.style.top = `${Math.max(8, Math.min(y - 20, innerHeight - height - 12))}px`;
+    open.style.left = `${Math.max(8, Math.min(x + 12, innerWidth - width - 12))}px`;
+    open.style.top = `${Math.max(8, Math.min(y + 16, innerHeight - height - 12))}px`;
   };
   settle();
   open.focus({ preventScroll: true });

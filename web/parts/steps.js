@@ -5,6 +5,7 @@ import * as server from "./server.js";
 import { number } from "./words.js";
 
 const PLACES = ["step", "timestep"]; // where a step is, not what happened in it
+const GIVEN = ["alpha_bar", "temperature"]; // what the schedule says, the same in every run
 
 /** Fill an element with the steps under a key; returns whether there are any. `start` is asked to start from one. */
 export async function showSteps(into, key, start) {
@@ -90,7 +91,7 @@ class Scrubber {
   curves(at) {
     const groups = { sizes: (name) => name.startsWith("rms of "), guidance: (name) => name.startsWith("guidance: "), others: (name) => !/^(rms of |guidance: )/.test(name) };
     return Object.values(groups).flatMap((belongs) => {
-      const names = this.names.filter(belongs);
+      const names = this.names.filter((name) => belongs(name) && !GIVEN.includes(name));
       if (!names.length) return [];
       const lines = Object.fromEntries(names.map((name) => [name, this.line(name)]));
       return [plot({ lines, x: "step" }, at), legend(names)];
