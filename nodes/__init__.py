@@ -13,7 +13,17 @@ from .batches import (
     select_samples,
     select_tokens,
 )
+from .bottleneck import (
+    add_h_directions,
+    boosted_sampler,
+    edit_h_space,
+    edit_timesteps,
+    load_h_direction,
+    load_pixel_denoiser,
+    mean_h_direction,
+)
 from .clip import clip_image_embedding, clip_text_embedding, load_clip
+from .clip_guiding import classifier_guidance, clip_guidance
 from .components import keep_components, principal_components
 from .control import (
     apply_control_net,
@@ -65,6 +75,13 @@ from .image_prompts import (
     load_image_prompt,
     load_ip_adapter,
     save_image_prompt,
+)
+from .imagen import (
+    imagen_denoiser,
+    imagen_upsampler_denoiser,
+    load_imagen_stage,
+    load_t5_text_encoder,
+    t5_text,
 )
 from .images import (
     batch_images,
@@ -138,10 +155,12 @@ from .paella import (
 )
 from .partial_sampling import sample_until
 from .regions import denoise_by_region, paella_region_denoiser
+from .replacement import repaint_sampler
 from .samplers import ancestral_sampler, ddim_inversion, ddim_sampler, interpolate_starts, noise_start, noised_start
 from .scene_world import judge_scenes, render_scene, scene_prompts
 from .schedules import noise_schedule, respace
 from .tiling import decode_latents_in_tiles, encode_latents_in_tiles
+from .token_orders import halton_sampler, maskgit_sampler
 from .unclip import (
     load_unclip_decoder,
     load_unclip_prior,
@@ -172,6 +191,7 @@ from .values import (
 
 __all__ = [
     "adaptive_projected_guidance",
+    "add_h_directions",
     "ancestral_sampler",
     "annealed_condition",
     "apply_control_net",
@@ -183,12 +203,15 @@ __all__ = [
     "batch_embeddings",
     "batch_images",
     "blur_sample",
+    "boosted_sampler",
     "boundary_error",
     "box_mask",
     "brush_mask",
     "cfg_plus_plus_guidance",
     "class_condition",
     "classifier_free_guidance",
+    "classifier_guidance",
+    "clip_guidance",
     "clip_image_embedding",
     "clip_score",
     "clip_text_embedding",
@@ -207,6 +230,8 @@ __all__ = [
     "denoise_in_turn",
     "diversity",
     "dynamic_threshold",
+    "edit_h_space",
+    "edit_timesteps",
     "empty_latents",
     "empty_tokens",
     "encode_boxes",
@@ -227,10 +252,13 @@ __all__ = [
     "glide_upsample",
     "glide_upsampler_denoiser",
     "grow_mask",
+    "halton_sampler",
     "image_and_text_guidance",
     "image_grid",
     "image_to_mask",
     "image_to_sample",
+    "imagen_denoiser",
+    "imagen_upsampler_denoiser",
     "integer",
     "integer_list",
     "interpolate_embeddings",
@@ -259,22 +287,28 @@ __all__ = [
     "load_clip_text_encoder",
     "load_control_network",
     "load_glide",
+    "load_h_direction",
     "load_image",
     "load_image_encoder",
     "load_image_prompt",
+    "load_imagen_stage",
     "load_ip_adapter",
     "load_laion_prior",
     "load_latent_denoiser",
     "load_mask",
     "load_noised_clip",
     "load_paella",
+    "load_pixel_denoiser",
     "load_segmentation_encoder",
+    "load_t5_text_encoder",
     "load_token_autoencoder",
     "load_unclip_decoder",
     "load_unclip_prior",
     "load_unclip_upsampler",
     "magnitude_aware_guidance",
     "mask_to_image",
+    "maskgit_sampler",
+    "mean_h_direction",
     "negative_prompt_guidance",
     "noise_level_interval",
     "noise_schedule",
@@ -299,6 +333,7 @@ __all__ = [
     "principal_components",
     "prompt_diffusion_task",
     "render_scene",
+    "repaint_sampler",
     "repeat_images",
     "rerank_embeddings",
     "rerank_images",
@@ -325,6 +360,7 @@ __all__ = [
     "smoothed_energy_guidance",
     "static_threshold",
     "switch",
+    "t5_text",
     "table",
     "tangential_guidance",
     "text",

@@ -19,7 +19,7 @@ from ..models.controlnet.model import TASKS
 from . import inpainting
 from .adapter_sockets import ControlModel
 from .autoencoders import SUFFIXES
-from .guidance import Fraction
+from .guidance import Fraction, interval
 from .sockets import Image
 
 Strength = Annotated[float, Slider(min=-2.0, max=2.0, step=0.05)]
@@ -58,7 +58,7 @@ def load_control_network(
     return model
 
 
-@node(category="control", title="Apply ControlNet")
+@node(category="control", title="Apply ControlNet", validate=interval)
 def apply_control_net(
     denoiser: Socket[Denoiser, "channels @space"],
     control: Socket[ControlModel, "channels _ 0"],
@@ -93,7 +93,7 @@ def apply_control_net(
     return within(inside, denoiser, start, end)
 
 
-@node(category="control", title="Apply Prompt Diffusion")
+@node(category="control", title="Apply Prompt Diffusion", validate=interval)
 def apply_prompt_diffusion(
     denoiser: Socket[Denoiser, "channels @space"],
     control: Socket[ControlModel, "channels _ 3"],

@@ -13,7 +13,7 @@ from ..diffusion.schedules import NoiseSchedule
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Slider, Text
-from .guidance import Fraction, Strength, chosen, interval
+from .guidance import Fraction, Strength, chosen, interval, interval
 
 Places = Annotated[str, Text()]
 

@@ -22,7 +22,7 @@ from ..models.ip_adapter.presets import PRESETS
 from . import image_prompt_files, inpainting
 from .adapter_sockets import ImagePrompt
 from .autoencoders import SUFFIXES
-from .guidance import Fraction
+from .guidance import Fraction, interval
 from .sockets import Image, Mask
 
 Checkpoint = Annotated[str, File(folder="models", suffixes=SUFFIXES)]
@@ -161,7 +161,7 @@ def encode_face_prompt(
     return EncodedPictures(ImagePrompt(tokens, adapter.file), ImagePrompt(none, adapter.file))
 
 
-@node(category="image prompts", title="Apply IP-Adapter")
+@node(category="image prompts", title="Apply IP-Adapter", validate=interval)
 def apply_ip_adapter(
     denoiser: Socket[Denoiser, "channels @space"],
     adapter: Socket[AdapterModel, "_ _ width"],

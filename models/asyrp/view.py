@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ...diffusion.denoiser import Observed
 from ...errors import GlidewireError
 from .. import halves
 from ..shared_rows import mark, of_rows, shared
@@ -29,6 +30,7 @@ class BottleneckEdit:
     Args:
         base: The denoiser, or a view of one: a network that runs in two halves.
         directions: What is added, in this order.
+        shows: Whether predictions carry what is added, sum_i c_i delta_i, as "delta_h".
 
     Raises:
         GlidewireError: There is no direction, or one is of another bottleneck.
@@ -36,7 +38,7 @@ class BottleneckEdit:
     Source: Kwon et al. 2023, section 4.
     """
 
-    def __init__(self, base: Any, directions: Sequence[Directions]) -> None:
+    def __init__(self, base: Any, directions: Sequence[Directions], *, shows: bool = False) -> None:
         if not directions:
             raise GlidewireError("an edit of the bottleneck needs at least one direction")
         channels, embedding_width = halves.bottleneck(base.unet)
@@ -55,7 +57,7 @@ class BottleneckEdit:
                     got=direction.spec.embedding_width,
                     hint="Take directions that were trained for this denoiser.",
                 )
-        self.base, self.directions = base, tuple(directions)
+        self.base, self.directions, self.shows = base, tuple(directions), shows
 
     @property
     def count(self) -> int:
@@ -85,7 +87,7 @@ class BottleneckEdit:
     def digest(self) -> str:
         """Content identity of the denoiser and of all directions."""
         parts = [self.base.digest(), *(direction.digest() for direction in self.directions)]
-        return hashlib.sha256(" ".join(["bottleneck edit 1", *parts]).encode()).hexdigest()
+        return hashlib.sha256(" ".join(["bottleneck edit 1", *parts, *["shown"] * self.shows]).encode()).hexdigest()
 
     def strengths(self, coefficients: Sequence[float] = (), *, of_h: float = 1.0) -> dict[str, Tensor]:
         """A conditioning: c_0 is `of_h`, c_i the coefficients; none of them is the plain denoiser.
@@ -108,7 +110,7 @@ class BottleneckEdit:
             _MARK: mark(conditioning, (STRENGTHS,)),
         }
 
-    def __call__(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor]) -> Tensor | Observed:
         """One batched evaluation; see the denoiser's own.
 
         Raises:
@@ -127,12 +129,14 @@ class BottleneckEdit:
         firsts, places = shared(x_t, timesteps, marks, c)
         encoded = self.base.way_down(x_t[firsts], timesteps[firsts], of_rows(others, firsts))
         spread = encoded.rows(places)
-        edited = c[:, 0].to(spread.h)[:, None, None, None] * spread.h
+        added = torch.zeros_like(spread.h)
         if bool(c[:, 1:].any()):
             deltas = self.deltas(encoded.h, encoded.embedding, timesteps[firsts])
             for delta, strength in zip(deltas, c[:, 1:].T, strict=True):
-                edited = edited + strength.to(edited)[:, None, None, None] * delta[places]
-        return self.base.way_up(spread, others, h=edited).to(x_t.dtype)
+                added = added + strength.to(added)[:, None, None, None] * delta[places]
+        edited = c[:, 0].to(spread.h)[:, None, None, None] * spread.h + added
+        output = self.base.way_up(spread, others, h=edited).to(x_t.dtype)
+        return Observed(output, {"delta_h": added}) if self.shows else output
 
     def deltas(self, h: Tensor, embedding: Tensor, timesteps: Tensor) -> tuple[Tensor, ...]:
         """Every direction at h "batch channels height width", shaped as h."""

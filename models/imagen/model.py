@@ -1,4 +1,4 @@
-"""The T5 encoder as a whole: the network and the tokenizer that belongs to it, from local files."""
+"""The T5 encoder with the tokenizer that belongs to it, and the stages of a cascade, from local files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from torch import Tensor
 
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
+from ..registry import Identity
+from .spec import ImagenSpec
 from .tokenizer import FILES, T5Tokenizer
 
 if TYPE_CHECKING:
+    from .network import ImagenDenoiser
     from .text import T5Text
 
 
@@ -94,3 +97,42 @@ def _folder_of_tokenizer(path: Path) -> Path:
     folder = path if path.is_dir() else path.parent
     places = (folder, folder / "tokenizer", folder.parent / "tokenizer")
     return next((place for place in places if any((place / name).is_file() for name in FILES)), folder)
+
+
+@dataclass(frozen=True)
+class ImagenModel:
+    """One stage of a cascade of pixel diffusion models.
+
+    Attributes:
+        network: Frozen, in evaluation mode.
+    """
+
+    network: ImagenDenoiser
+
+    @property
+    def spec(self) -> ImagenSpec:
+        """The stage's hyper-parameters."""
+        return self.network.spec
+
+    def digest(self) -> str:
+        """Content identity of the weights, for cache keys."""
+        return self.network.digest()
+
+    def nbytes(self) -> int:
+        """Bytes that the weights take."""
+        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
+
+
+def identify_stage(path: str | Path) -> Identity:
+    """The stage in a file; raises GlidewireError as `identify`, or if it is another family's."""
+    identity = identify(path, component="denoiser")
+    if identity.family != "imagen":
+        raise GlidewireError(f"{identity.header.name} is no stage of IF", expected="imagen", got=identity.family)
+    return identity
+
+
+def load_stage(
+    path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = torch.float32
+) -> ImagenModel:
+    """Load a stage, strictly; errors as `identify_stage` and `models.checkpoint.load`."""
+    return ImagenModel(cast("ImagenDenoiser", load_identified(identify_stage(path), device=device, dtype=dtype)))

@@ -19,6 +19,9 @@ from glidewire.diffusion.quantization import PrincipalComponents
 from glidewire.diffusion.schedules import NoiseSchedule, squared_cosine
 from glidewire.graph_runtime.context import Context
 from glidewire.graph_runtime.folders import Folders
+from glidewire.models.asyrp import checkpoint as asyrp_checkpoint
+from glidewire.models.asyrp.edit import WeightedDirections, load_directions
+from glidewire.models.asyrp.spec import DeltaBlockSpec, PixelUnetSpec
 from glidewire.models.autoregressive_prior import checkpoint as autoregressive_checkpoint
 from glidewire.models.autoregressive_prior.model import AutoregressivePriorModel
 from glidewire.models.autoregressive_prior.spec import AutoregressivePriorSpec
@@ -44,6 +47,10 @@ from glidewire.models.glide.model import GlideModel
 from glidewire.models.glide.network import GlideTextToImage
 from glidewire.models.glide.spec import GlideSpec
 from glidewire.models.glide.tokenizer import GlideTokenizer
+from glidewire.models.imagen import checkpoint as imagen_checkpoint
+from glidewire.models.imagen.model import ImagenModel, T5TextEncoder, load_stage, load_t5
+from glidewire.models.imagen.spec import ImagenSpec
+from glidewire.models.imagen.t5 import T5Spec
 from glidewire.models.ip_adapter import checkpoint as ip_adapter_checkpoint
 from glidewire.models.ip_adapter.model import AdapterModel, load_adapter
 from glidewire.models.ip_adapter.spec import IpAdapterSpec
@@ -70,8 +77,14 @@ from glidewire.nodes.clip_sockets import ClipText
 from glidewire.nodes.components import Components
 from glidewire.nodes.sockets import PIXELS, Condition, Sample, Start
 from glidewire.nodes.token_sockets import Embedding, Tokens, TokenStart
+from glidewire.models.imagen import checkpoint as imagen_checkpoint
+from glidewire.models.imagen.t5 import T5Spec
+from glidewire.models.paella.byt5 import ByT5, load_byt5
+from glidewire.models.paella.spec import PaellaV3Spec
 from PIL import Image as PillowImage
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers import models as token_models
 from torch import Tensor
 
 CODEBOOK, CLIP = "tiny codebook", "tiny CLIP"
@@ -306,6 +319,28 @@ class Materials:
         found = PrincipalComponents.fit(self.embedding(12).tensor, 5)
         return Components(found.basis, found.mean, found.eigenvalues, CLIP)
 
+    @cached_property
+    def byt5_file(self) -> str:
+        """A tiny ByT5 encoder."""
+        spec = T5Spec(384, 12, layers=1, heads=2, head_channels=4, hidden_width=16)
+        return self._saved("byt5.safetensors", imagen_checkpoint, spec)
+
+    @cached_property
+    def byt5(self) -> ByT5:
+        """That encoder."""
+        return load_byt5(self.folder / self.byt5_file)
+
+    @cached_property
+    def paella_v3(self) -> PaellaModel:
+        """A predictor of the third generation, of 32 codes."""
+        spec = PaellaV3Spec(
+            codes=32, in_channels=16, out_channels=16, time_channels=8, context_width=16, widths=(16,), heads=(4,),
+            blocks=(1,), programs=("CTA",), clip_width=8, byt5_width=12,
+        )  # fmt: skip
+        network = _random(paella_checkpoint.build(spec))
+        network.space = CODEBOOK
+        return PaellaModel(network, CLIP)
+
     def mask(self, height: int = SIDE, width: int = SIDE) -> Tensor:
         """A mask "1 height width" whose right half is repainted."""
         return (torch.arange(width) >= width // 2).float().expand(1, height, width).contiguous()
@@ -423,6 +458,54 @@ class Materials:
     def control(self, query_channels: int = 0) -> ControlModel:
         """That control network."""
         return load_control(self.folder / self.control_file(query_channels))
+
+    @cached_property
+    def pixel_file(self) -> str:
+        """A tiny DDPM."""
+        spec = PixelUnetSpec(model_channels=32, channel_mult=(1, 1), num_res_blocks=1, attention_levels=(1,))
+        return self._saved("tiny_ddpm.safetensors", asyrp_checkpoint, spec)
+
+    def direction_file(self, channels: int = 32, directions: int = 1) -> str:
+        """Directions in a bottleneck of so many channels, with the tiny GLIDE's time embedding."""
+        spec = DeltaBlockSpec(directions=directions, channels=channels, embedding_width=64)
+        return self._saved(f"tiny_direction_{channels}_{directions}.safetensors", asyrp_checkpoint, spec)
+
+    def direction(self, **sizes: int) -> WeightedDirections:
+        """One of these."""
+        return load_directions(self.folder / self.direction_file(**sizes))
+
+    @cached_property
+    def t5_files(self) -> dict[str, str]:
+        """A tiny T5 encoder, and its vocabulary."""
+        pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0), ("\u2581red", -3.0), ("r", -5.0)]
+        words = Tokenizer(token_models.Unigram(pieces, 2, False))
+        words.save(str(self.folder / "t5_words.json"))
+        spec = T5Spec(8, 64, 1, 2, 4, 16, buckets=4)
+        checkpoint = self._saved("tiny_t5.safetensors", imagen_checkpoint, spec)
+        return {"checkpoint": checkpoint, "vocabulary": "t5_words.json"}
+
+    @cached_property
+    def t5(self) -> T5TextEncoder:
+        """That encoder."""
+        files = self.t5_files
+        return load_t5(self.folder / files["checkpoint"], self.folder / files["vocabulary"])
+
+    def t5_text(self, prompt: str = "red") -> Condition:
+        """A text as that encoder's states."""
+        return Condition(self.t5.encode_prompt(prompt)[0])
+
+    def imagen_file(self, upsampler: bool = False) -> str:
+        """A tiny stage of a cascade."""
+        spec = ImagenSpec(
+            upsampler=upsampler, in_channels=6 if upsampler else 3, model_channels=64, channel_mult=(1, 1),
+            num_res_blocks=(1, 1), attention_levels=(1,), text_width=64, context_width=32, time_width=32,
+            self_attention=not upsampler, residual_scale=1 / 0.7071 if upsampler else 1.0,
+        )  # fmt: skip
+        return self._saved(f"tiny_imagen_{upsampler}.safetensors", imagen_checkpoint, spec)
+
+    def imagen(self, upsampler: bool = False) -> ImagenModel:
+        """That stage."""
+        return load_stage(self.folder / self.imagen_file(upsampler))
 
     def latent_denoiser(self, prompt: str = "a red cube") -> Leaf:
         """The tiny latent denoiser under a prompt."""
@@ -659,6 +742,31 @@ EXAMPLES: dict[str, Example] = {
     },
     "load_unclip_decoder": lambda m: {"checkpoint": m.unclip_file(m.unclip_decoder.network, "published"), "clip": CLIP},
     "unclip_decoder_denoiser": lambda m: {"model": m.unclip_decoder, "image": m.embedding(2), "text": m.clip_text()},
+    # imagen
+    "load_t5_text_encoder": lambda m: m.t5_files,
+    "t5_text": lambda m: {"encoder": m.t5, "prompt": "red"},
+    "load_imagen_stage": lambda m: {"checkpoint": m.imagen_file()},
+    "imagen_denoiser": lambda m: {"model": m.imagen(), "text": m.t5_text()},
+    "imagen_upsampler_denoiser": lambda m: {
+        "model": m.imagen(True),
+        "text": m.t5_text(),
+        "sample": m.sample(2),
+        "width": 32,
+        "height": 24,
+    },
+    # bottleneck
+    "load_pixel_denoiser": lambda m: {"checkpoint": m.pixel_file},
+    "load_h_direction": lambda m: {"checkpoint": m.direction_file()},
+    "add_h_directions": lambda m: {"first": m.direction(), "third": m.direction(), "third_scale": -0.5},
+    "edit_h_space": lambda m: {
+        "denoiser": m.denoiser(),
+        "direction": m.direction(),
+        "schedule": m.schedule,
+        "t_edit": 1,
+    },
+    "edit_timesteps": just(predicted="300 0.2\n500 0.31\n700 0.5", noised="100 0.9\n200 1.3"),
+    "boosted_sampler": lambda m: {**_walk(m), "t_boost": 2},
+    "mean_h_direction": lambda m: {**_walk(m), "direction": m.direction(), "t_edit": 1},
     # control
     "load_control_network": lambda m: {"checkpoint": m.control_file()},
     "apply_control_net": lambda m: {
@@ -830,4 +938,33 @@ EXAMPLES: dict[str, Example] = {
     # components
     "principal_components": lambda m: {"embeddings": m.embedding(12), "kept": 5},
     "keep_components": lambda m: {"embedding": m.embedding(2), "components": m.components(), "count": 3},
+    # token_orders
+    "maskgit_sampler": _token_walk,
+    "halton_sampler": _token_walk,
+    # clip_guiding
+    "clip_guidance": lambda m: {
+        "denoiser": m.denoiser(""),
+        "model": m.clip,
+        "text": m.embedding(1, 6),
+        "cutouts": 3,
+    },
+    "classifier_guidance": lambda m: {
+        "denoiser": m.denoiser(""),
+        "model": m.noised_clip,
+        "classes": "a cube\na sphere",
+        "label": 1,
+    },
+    # replacement
+    "repaint_sampler": lambda m: {
+        "denoiser": m.denoiser(),
+        "schedule": m.schedule,
+        "start": m.start(2),
+        "sample": m.sample(1),
+        "mask": m.mask(),
+        "resamples": 2,
+        "jump": 1,
+    },
+    # byt5
+    "load_byt5": lambda m: {"checkpoint": m.byt5_file},
+    "byt5_text": lambda m: {"encoder": m.byt5, "prompt": "ein roter Würfel"},
 }

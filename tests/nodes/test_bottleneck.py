@@ -1,0 +1,151 @@
+"""Asyrp as nodes: on every kind of U-Net, late edits that resume, strengths, tables, mean directions, bad input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from glidewire.diffusion import samplers, solvers
+from glidewire.diffusion.evaluator import Evaluator, evaluate
+from glidewire.diffusion.prediction import Step
+from glidewire.diffusion.trajectory import MemoryTrajectory
+from glidewire.errors import GlidewireError
+from glidewire.models.asyrp.edit import load_directions
+from glidewire.nodes import bottleneck
+from glidewire.nodes.bottleneck import edit_h_space
+from glidewire.nodes.guidance import classifier_free_guidance
+
+
+def edited(materials: Any, denoiser: Any, **changes: Any) -> Any:
+    settings = {"direction": materials.direction(), "schedule": materials.schedule, "strength": 5.0, "t_edit": 0}
+    return edit_h_space(denoiser, **{**settings, **changes})
+
+
+def run(materials: Any, denoiser: Any, **options: Any) -> torch.Tensor:
+    return samplers.sample(denoiser, materials.schedule, materials.pixels(), solvers.ddim(0.0, clip=False), **options)
+
+
+def test_an_edit_takes_one_forward_and_moves_the_sample(materials: Any) -> None:
+    plain, evaluator = materials.denoiser(), Evaluator()
+    moved = run(materials, edited(materials, plain), evaluator=evaluator)
+    assert evaluator.forwards == len(materials.schedule)
+    assert not torch.allclose(moved, run(materials, plain), atol=1e-4)
+    assert edited(materials, plain, strength=0.0) is plain
+    opposite = run(materials, edited(materials, plain, strength=-5.0))
+    assert not torch.allclose(opposite, moved, atol=1e-4)
+
+
+def test_under_guidance_all_branches_are_edited(materials: Any) -> None:
+    guided = classifier_free_guidance(materials.denoiser(), materials.denoiser(""), 3.0)
+    evaluator = Evaluator()
+    evaluator(edited(materials, guided), materials.pixels(), Step.of(materials.schedule, 0))
+    assert (evaluator.forwards, evaluator.rows) == (1, 4)
+
+
+def test_a_late_edit_resumes_from_the_run_without_it(materials: Any) -> None:
+    plain, store, seen = materials.denoiser(), MemoryTrajectory(), []
+    run(materials, plain, trajectory=store, store_every=1)
+    late = edited(materials, plain, start=0.5)
+    resumed = run(materials, late, trajectory=store, store_every=1, on_step=lambda record: seen.append(record.index))
+    assert seen == [2, 3]
+    assert torch.equal(resumed, run(materials, late))
+    # And one that ends early is the plain denoiser from there on.
+    step = Step.of(materials.schedule, 3)
+    early = edited(materials, plain, t_edit=materials.schedule.timesteps[-2])
+    found, expected = (evaluate(each, materials.pixels(), step) for each in (early, plain))
+    assert torch.equal(found.value, expected.value) and found.renoise_eps is None
+
+
+def test_only_the_predicted_sample_is_edited(materials: Any) -> None:
+    plain, step = materials.denoiser(), Step.of(materials.schedule, 1)
+    x_t = materials.pixels()
+    asymmetric, symmetric = (evaluate(edited(materials, plain, asymmetric=yes), x_t, step) for yes in (True, False))
+    torch.testing.assert_close(asymmetric.value, symmetric.value)
+    torch.testing.assert_close(asymmetric.renoise_eps, evaluate(plain, x_t, step).value, atol=1e-5, rtol=1e-5)
+    assert symmetric.renoise_eps is None
+
+
+def test_strengths_follow_steps_and_numbers(materials: Any) -> None:
+    one = materials.direction()
+    both = bottleneck.add_h_directions(one, one, first_scale=1.0, second_scale=-0.5)
+    assert both.scales == (1.0, -0.5) and bottleneck.add_h_directions(both, None, one).scales == (1.0, -0.5, 1.0)
+    leaf = edited(materials, materials.denoiser(), direction=both, strength=2.0, trained_steps=40)
+    c = leaf.inputs["edited"].conditioning["h_strengths"][0]
+    expected = torch.tensor([1.0, 2.0 * 10 / 2**0.5, -1.0 * 10 / 2**0.5])  # 40 trained steps, 4 of this run
+    torch.testing.assert_close(c, expected)
+    as_they_are = edited(materials, materials.denoiser(), direction=one, strength=2.0, trained_steps=0)
+    assert as_they_are.inputs["edited"].conditioning["h_strengths"].tolist() == [[1.0, 2.0]]
+
+
+def test_latent_and_pixel_models_are_edited_too(materials: Any, examples: Any) -> None:
+    def direction(width: int) -> Any:
+        spec = examples.DeltaBlockSpec(channels=32, embedding_width=width)
+        name = materials._saved(f"direction_{width}.safetensors", examples.asyrp_checkpoint, spec)
+        return load_directions(materials.folder / name)
+
+    latent = materials.latent_denoiser()
+    step = Step.of(materials.schedule, 1)
+    x_t = materials.latents().tensor
+    moved = evaluate(edited(materials, latent, direction=direction(128)), x_t, step).value
+    assert not torch.allclose(moved, evaluate(latent, x_t, step).value, atol=1e-4)
+    pixel, schedule = bottleneck.load_pixel_denoiser(materials.pixel_file, context=materials.context)
+    assert len(schedule) == 1000
+    moved = evaluate(edited(materials, pixel, direction=direction(128)), materials.pixels(), step).value
+    assert not torch.allclose(moved, evaluate(pixel, materials.pixels(), step).value, atol=1e-4)
+
+
+def test_a_mean_direction_stands_for_f_t(materials: Any) -> None:
+    walk = {"denoiser": materials.denoiser(), "schedule": materials.schedule, "start": materials.start(1)}
+    settings = {"direction": materials.direction(), "strength": 2.0, "t_edit": 0}
+    mean = bottleneck.mean_h_direction(**walk, **settings, context=materials.context)
+    assert mean.parts[0][0].spec.timesteps == tuple(sorted(materials.schedule.timesteps))
+    # Of one picture, the mean is what f_t added to it: the same edit again.
+    options = {"strength": 2.0, "trained_steps": 0, "t_edit": 0}
+    again, expected = (
+        run(materials, edited(materials, materials.denoiser(), **{**options, "direction": each}))
+        for each in (mean, materials.direction())
+    )
+    torch.testing.assert_close(again, expected, atol=1e-3, rtol=1e-3)
+    everywhere = bottleneck.mean_h_direction(**walk, **settings, of_all_timesteps=True, context=materials.context)
+    assert everywhere.parts[0][0].spec.timesteps == (0,)
+    assert run(materials, edited(materials, materials.denoiser(), direction=everywhere)).isfinite().all()
+    with pytest.raises(GlidewireError, match="a mean direction needs an edit; expected a strength other than 0"):
+        bottleneck.mean_h_direction(**walk, **{**settings, "strength": 0.0}, context=materials.context)
+    with pytest.raises(GlidewireError, match="no step of the run was edited"):
+        bottleneck.mean_h_direction(**walk, **{**settings, "t_edit": 900}, context=materials.context)
+
+
+def test_timesteps_follow_the_published_rules(materials: Any) -> None:
+    tables = {"predicted": "300 0.2\n500, 0.28\n700: 0.5", "noised": "100 0.9\n\n200 1.3"}
+    assert bottleneck.edit_timesteps(**tables, cosine=0.8) == (500, 200)
+    assert bottleneck.edit_timesteps(**tables, cosine=1.0) == (700, 200)
+    alike = bottleneck.edit_timesteps(**tables, source=materials.embedding(), target=materials.embedding())
+    assert alike == (700, 200)
+    for changes, message in (
+        ({"predicted": "300 0.2"}, "no distance reaches the threshold; expected 0.297 or more"),
+        ({"noised": "100"}, "a table of distances cannot be read; expected lines such as \"500 0.31\"; got '100'"),
+        ({"source": materials.embedding()}, "the similarity of texts needs both; expected source and target"),
+    ):
+        with pytest.raises(GlidewireError, match=message):
+            bottleneck.edit_timesteps(**{**tables, **changes})
+
+
+def test_directions_that_do_not_fit_are_refused_by_name(materials: Any) -> None:
+    denoiser = materials.denoiser()
+    with pytest.raises(GlidewireError) as caught:
+        edited(materials, denoiser, direction=materials.direction(channels=64))
+    assert str(caught.value) == (
+        "direction 1 is of another bottleneck than the denoiser's (tiny_direction_64_1.safetensors); "
+        "expected 32 channels; got 64. Take directions that were trained for this denoiser."
+    )
+    with pytest.raises(GlidewireError, match=r"the edit ends before it starts; expected a start of at most 0\.5"):
+        edited(materials, denoiser, t_edit=materials.schedule.timesteps[2], start=0.9)
+    with pytest.raises(GlidewireError, match="no bottleneck that can be edited; expected a U-Net"):
+        edited(materials, materials.prior_denoiser())
+    name = materials.direction_file(directions=2)
+    assert load_directions(materials.folder / name, 1).scales == (0.0, 1.0)
+    with pytest.raises(GlidewireError, match="has no direction 2; expected 0 to 1; got 2"):
+        load_directions(materials.folder / name, 2)
+    with pytest.raises(GlidewireError, match=r"computes its direction anew.*Take the mean of its directions"):
+        bottleneck.load_h_direction(name, of_all_timesteps=True, context=materials.context)
