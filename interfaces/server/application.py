@@ -101,6 +101,7 @@ def make_application(server: Server) -> web.Application:
     """The application of a server: routes, guard, and a worker that lives as long as the application."""
     application = web.Application(middlewares=[guard], client_max_size=LONGEST_PROMPT)
     application[SERVER] = server
+    application[node_routes.DESCRIPTIONS] = node_routes.Descriptions()
     application.on_response_prepare.append(add_headers)
     application.cleanup_ctx.append(_life)
     for prefix in ("", "/api"):

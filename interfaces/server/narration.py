@@ -14,7 +14,7 @@ from .jobs import Job, Outcome, Status, now
 
 _PROGRESS_SECONDS: Final = 1 / 30
 _PREVIEW_SECONDS: Final = 1 / 10
-_FINISHED_SHOWN: Final = 32
+_FINISHED_SHOWN: Final = 8
 """How many finished nodes a progress_state lists: all of them would be quadratic in the size of the graph."""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 from typing import Any, Final
 
 from aiohttp import web
@@ -10,6 +12,7 @@ from aiohttp import web
 from ...graph_runtime.folders import Folders
 from ...graph_runtime.host_schema import object_info
 from ...graph_runtime.registry import Registry
+from ...graph_runtime.widgets import Choice, File
 from ..help_pages import help_page
 from . import containment
 from .replies import Refused, as_json
@@ -30,20 +33,50 @@ class _Listings(Folders):
         return known[key]
 
 
+class Descriptions:
+    """The reply to /object_info, made again only when a file or an option that it lists came or went."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._state: object = None
+        self._body = b""
+
+    def body(self, registry: Registry, folders: Folders) -> bytes:
+        """Every node as the host describes it, in JSON."""
+        seen = _Listings(folders.models, folders.input, folders.output, folders.files)
+        state = _offered(registry, seen)
+        with self._lock:
+            if state != self._state:
+                self._body = json.dumps(descriptions(registry, seen), separators=(",", ":")).encode()
+                self._state = state
+            return self._body
+
+
+def _offered(registry: Registry, folders: Folders) -> list[tuple[str, ...]]:
+    """What the widgets offer that can change while the server runs: files, and options that are asked for."""
+    widgets = [entry.widget for declaration in registry for entry in declaration.inputs]
+    files = [tuple(folders.listing(one.folder, one.suffixes)) for one in widgets if isinstance(one, File)]
+    options = [tuple(one.current()) for one in widgets if isinstance(one, Choice) and callable(one.options)]
+    return files + options
+
+
 def descriptions(registry: Registry, folders: Folders) -> dict[str, Any]:
     """Every node as the host describes it; under a former id it is there for old workflows, but not offered."""
-    seen = _Listings(folders.models, folders.input, folders.output, folders.files)
-    found = {declaration.id: object_info(declaration, seen) for declaration in registry}
+    found = {declaration.id: object_info(declaration, folders) for declaration in registry}
     for declaration in registry:
         for name in declaration.aliases:
             found[name] = {**found[declaration.id], "name": name, "deprecated": True}
     return found
 
 
+DESCRIPTIONS: web.AppKey[Descriptions] = web.AppKey("descriptions", Descriptions)
+
+
 async def show_nodes(request: web.Request) -> web.Response:
     """GET /object_info: every node."""
     session = request.app[SERVER].session
-    return as_json(await asyncio.to_thread(descriptions, session.registry, session.folders))
+    body = await asyncio.to_thread(request.app[DESCRIPTIONS].body, session.registry, session.folders)
+    return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 async def show_node(request: web.Request) -> web.Response:

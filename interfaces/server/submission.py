@@ -182,7 +182,13 @@ def editor_texts() -> dict[str, Any]:
     toasts = ("toastMessage", "toastMessageWithRawDetails", "toastMessageWithValue", "toastMessageWithTypes")
     ours |= dict.fromkeys(toasts, "{nodeName}: {rawDetails}")
     kinds = dict.fromkeys([*_HOST_KINDS.values(), _OTHER_KIND, "unknown_validation_error"], ours)
-    return {"errorCatalog": {"validationErrors": kinds}}
+    # Where a text of its own is taken away, the editor falls back on the message that the server sent.
+    runs = {"execution_failed": {"message": None, "toastMessage": None}}
+    prompts = ("prompt_no_outputs", "no_prompt", "missing_node_type", "prompt_outputs_failed_validation")
+    whole = {kind: {"desc": None} for kind in (*prompts, "server_error_local")}
+    catalogue = {"validationErrors": kinds, "runtimeErrors": runs, "promptErrors": whole}
+    elsewhere = {"errorHelp": " "}  # it sends people to other people's issue tracker and support
+    return {"errorCatalog": catalogue, "rightSidePanel": elsewhere}
 
 
 def _wanted(request: Mapping[str, Any], graph: Graph) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import uuid
 import pytest
 from glidewire.interfaces.server import queue_routes, replies
 
-SLOW = 100_000
+SLOW = 50_000_000
 
 
 @pytest.fixture

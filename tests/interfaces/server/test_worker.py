@@ -20,7 +20,7 @@ def test_queued_and_finished_jobs_survive_the_end_of_the_server(make_server, run
     with run_server(make_server(jobs=place)) as first:
         done = first.queue(workflow(name="done"))
         first.wait(done)
-        halfway = first.queue(workflow(steps=400_000, name="halfway"))
+        halfway = first.queue(workflow(steps=50_000_000, name="halfway"))
         waiting = [first.queue(workflow(name=f"waiting {index}")) for index in range(3)]
         wait_for_start(first)
     with run_server(make_server(jobs=place)) as second:
@@ -47,7 +47,7 @@ def test_a_workflow_that_went_bad_while_it_waited_fails_in_words(running, workfl
         "2": {"class_type": "GlidewireTinyNoise", "inputs": {}},
         "3": {"class_type": "GlidewireTinyKeep", "inputs": {"grain": ["2", 0], "name": ["1", 0]}},
     }
-    slow = running.queue(workflow(steps=100_000))
+    slow = running.queue(workflow(steps=50_000_000))
     wait_for_start(running)
     id_ = running.queue(prompt)
     file.unlink()
