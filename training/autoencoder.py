@@ -14,6 +14,7 @@ import typer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..errors import GlidewireError
 from ..models.checkpoint import load, save_published
 from ..models.codebook import nearest_codes
 from ..models.first_stage import checkpoint
@@ -106,6 +107,8 @@ class AutoencoderLesson(Lesson):
     """
 
     def __init__(self, course: AutoencoderCourse, pool: Pool, device: torch.device, start: Path | None = None) -> None:
+        if course.kind not in SPECS:
+            raise GlidewireError("kind of autoencoder", expected=" or ".join(SPECS), got=course.kind)
         self.name, self.course, self.pool = f"mini-{course.kind}-f4", course, pool
         self.device = device
         self.numbers = course

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..header import Header
+from ..hyper_parameters import carried
 from ..key_map import Entry, KeyMap, Merge, transposed
 from ..registry import Family, Identity
 from .spec import NoisedImageSpec, NoisedTextSpec, image_spec, text_spec
@@ -62,6 +63,8 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     """
     if not all(mark in header.shapes for mark in _MARKS):
         return None
+    kind = NoisedImageSpec if _IMAGE in header.shapes else NoisedTextSpec
+    stated = {**carried(kind, header.metadata, family="noised_clip", where=header.name), **stated}
     if _IMAGE in header.shapes:
         image, assumed = image_spec(header.shapes, stated, where=header.name)
         dims = {"image_size": image.image_size, "channels": 3, "embedding_width": image.embedding_width}

@@ -15,7 +15,7 @@ from ..registry import Identity
 
 if TYPE_CHECKING:
     from ..clip.tokenizer import ClipTokenizer
-    from .network import NoisedClipGradient, NoisedImageEncoder, NoisedTextEncoder
+    from .network import NoisedClipClassifier, NoisedClipGradient, NoisedImageEncoder, NoisedTextEncoder
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,12 @@ class NoisedClip:
 
         return NoisedClipGradient(self.image, embedding)
 
+    def classifying(self, embeddings: Tensor, label: int) -> NoisedClipClassifier:
+        """The gradient towards one of several classes, each an embedding of `embeddings` "classes width"."""
+        from .network import NoisedClipClassifier
+
+        return NoisedClipClassifier(self.image, embeddings, label)
+
 
 def identify_towers(image: str | Path, text: str | Path) -> tuple[Identity, Identity]:
     """What both files are, told from their headers.
@@ -101,7 +107,7 @@ def load_noised_clip(
     from ..clip.tokenizer import ClipTokenizer
 
     found = identify_towers(image, text)
-    words = ClipTokenizer()
+    words = ClipTokenizer.of(found[1].header.metadata)
     rows = found[1].dims["vocabulary"]
     if rows < words.vocabulary_size:
         raise GlidewireError(

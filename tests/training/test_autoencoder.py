@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from glidewire.errors import GlidewireError
 from glidewire.models.first_stage.model import load_autoencoder
 from glidewire.models.paella.token_autoencoder import load_token_autoencoder
 from glidewire.training.autoencoder import (
@@ -76,6 +77,11 @@ def test_a_token_decoder_that_learns_more_keeps_the_tokens(minis: Path, small_po
     tokens = before.encode(torch.rand(1, 3, 32, 32))
     assert torch.equal(after.network.codebook, before.network.codebook)
     assert not torch.allclose(after.decode(tokens), before.decode(tokens), atol=1e-3)
+
+
+def test_an_unknown_kind_is_refused(small_pool: Pool) -> None:
+    with pytest.raises(GlidewireError, match=r"kind of autoencoder.*kl or vq.*gumbel"):
+        AutoencoderLesson(AutoencoderCourse(kind="gumbel"), small_pool, CPU)  # pyrefly: ignore
 
 
 def test_clusters_are_found_where_points_lie() -> None:
