@@ -17,7 +17,7 @@ from .identity import call_text, tensor_digest
 from .token_noise import TokenNoise
 from .token_run import OnTokens, TokenRecord, TokenStep, walk
 from .tokens import gumbel_draw, tempered, top_k_draw
-from .trajectory import Trajectory
+from .trajectory import OnKeys, Trajectory
 
 _BASES = (2, 3)
 
@@ -126,6 +126,7 @@ def sample_in_order(
     trajectory: Trajectory | None = None,
     store_every: int = 10,
     evaluator: Evaluator | None = None,
+    on_keys: OnKeys | None = None,
 ) -> Tensor:
     """Decide the tokens of a grid in a given order, more of them at every step.
 
@@ -140,6 +141,7 @@ def sample_in_order(
         trajectory: Stored states.
         store_every: Steps between stored states.
         evaluator: The evaluator to use.
+        on_keys: Told the keys of the states.
 
     Returns:
         Tokens, shaped as `start`.
@@ -161,7 +163,7 @@ def sample_in_order(
         )
     rules = _Rules(order, top_k)
     settings = {"on_step": on_step, "trajectory": trajectory, "store_every": store_every, "evaluator": evaluator}
-    return walk(denoiser, steps, start, rules, noise, **settings)
+    return walk(denoiser, steps, start, rules, noise, on_keys=on_keys, **settings)
 
 
 @dataclass(frozen=True, eq=False)

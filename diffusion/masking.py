@@ -16,7 +16,7 @@ from .evaluator import Evaluator
 from .token_noise import TokenNoise
 from .token_run import OnTokens, TokenRecord, TokenStep, walk
 from .tokens import gumbel_draw, tempered
-from .trajectory import Trajectory
+from .trajectory import OnKeys, Trajectory
 
 Share = Callable[[float, int], float]
 """(fraction of the steps that are done, number of tokens) -> fraction of the tokens that stay masked."""
@@ -205,6 +205,7 @@ def sample_masked(
     trajectory: Trajectory | None = None,
     store_every: int = 10,
     evaluator: Evaluator | None = None,
+    on_keys: OnKeys | None = None,
 ) -> Tensor:
     """Fill in masked tokens: each step draws all that are masked and masks the least confident again.
 
@@ -220,6 +221,7 @@ def sample_masked(
         trajectory: Stored states.
         store_every: Steps between stored states.
         evaluator: The evaluator to use.
+        on_keys: Told the keys of the states.
 
     Returns:
         Tokens, shaped as `start`; after the run's last step, without masks.
@@ -231,7 +233,7 @@ def sample_masked(
     """
     rules = _Rules(mask_id, tuple((start == mask_id).flatten(1).sum(dim=1).tolist()))
     settings = {"on_step": on_step, "trajectory": trajectory, "store_every": store_every, "evaluator": evaluator}
-    return walk(denoiser, steps, start, rules, noise, **settings)
+    return walk(denoiser, steps, start, rules, noise, on_keys=on_keys, **settings)
 
 
 @dataclass(frozen=True)

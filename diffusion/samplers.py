@@ -124,7 +124,7 @@ def sample(
         done, x_t, evaluator.memory = resume(trajectory, keys, x_t)
         keeper = Keeper(trajectory, keys, boundaries(denoiser, steps, store_every))
     for count, step in enumerate(steps[done:], done + 1):
-        record = _advance(evaluator, denoiser, x_t, step, solver, noise)
+        record = advance(evaluator, denoiser, x_t, step, solver, noise)
         x_t = record.x_next
         keeper.step(count, x_t, evaluator.memory, partial(on_step, record) if on_step else None)
     return x_t if steps else x_t.clone()
@@ -136,9 +136,14 @@ def _working(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _advance(
+def advance(
     evaluator: Evaluator, denoiser: Denoiser, x_t: Tensor, step: Step, solver: Solver, noise: Noise | None
 ) -> StepRecord:
+    """One step of a run: evaluate, solve, and refuse numbers that are not finite.
+
+    Raises:
+        GlidewireError: The state is not finite, naming the step; or as `Evaluator` and the solver.
+    """
     prediction = evaluator(denoiser, x_t, step)
     drawn = noise(step.index, x_t) if noise is not None and solver.stochastic and not step.last else None
     x_next, x_0 = solver.advance(x_t, prediction, step, drawn)
@@ -186,7 +191,7 @@ def invert(
     evaluator.memory = {}
     x_t = _working(x_0)
     for index in range(len(schedule) - 1, 0, -1):
-        record = _advance(evaluator, denoiser, x_t, Step.of(schedule, index), solver, None)
+        record = advance(evaluator, denoiser, x_t, Step.of(schedule, index), solver, None)
         x_t = record.x_next
         if on_step is not None:
             on_step(record)

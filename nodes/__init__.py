@@ -22,6 +22,7 @@ from .bottleneck import (
     load_pixel_denoiser,
     mean_h_direction,
 )
+from .byt5 import byt5_text, load_byt5
 from .clip import clip_image_embedding, clip_text_embedding, load_clip
 from .clip_guiding import classifier_guidance, clip_guidance
 from .components import keep_components, principal_components
@@ -65,6 +66,9 @@ from .guidance_conditions import (
     image_and_text_guidance,
     negative_prompt_guidance,
     perpendicular_negative_guidance,
+)
+from .guidance_plot import (
+    plot_guidance,
 )
 from .image_prompts import (
     apply_ip_adapter,
@@ -154,6 +158,13 @@ from .paella import (
     token_outpainting_start,
 )
 from .partial_sampling import sample_until
+from .prompt_editing import (
+    prompt_to_prompt,
+    repeat_start,
+    show_words,
+    weigh_words,
+    weighted_prompt,
+)
 from .regions import denoise_by_region, paella_region_denoiser
 from .replacement import repaint_sampler
 from .samplers import ancestral_sampler, ddim_inversion, ddim_sampler, interpolate_starts, noise_start, noised_start
@@ -207,6 +218,7 @@ __all__ = [
     "boundary_error",
     "box_mask",
     "brush_mask",
+    "byt5_text",
     "cfg_plus_plus_guidance",
     "class_condition",
     "classifier_free_guidance",
@@ -282,6 +294,7 @@ __all__ = [
     "load_autoregressive_prior",
     "load_bert_text_encoder",
     "load_box_encoder",
+    "load_byt5",
     "load_class_embedder",
     "load_clip",
     "load_clip_text_encoder",
@@ -327,14 +340,17 @@ __all__ = [
     "pick",
     "pixel_error",
     "plot",
+    "plot_guidance",
     "plot_schedule",
     "precision_and_recall",
     "preview_image",
     "principal_components",
     "prompt_diffusion_task",
+    "prompt_to_prompt",
     "render_scene",
     "repaint_sampler",
     "repeat_images",
+    "repeat_start",
     "rerank_embeddings",
     "rerank_images",
     "rescale_guidance",
@@ -356,6 +372,7 @@ __all__ = [
     "select_tokens",
     "self_attention_guidance",
     "show_text",
+    "show_words",
     "skip_layer_guidance",
     "smoothed_energy_guidance",
     "static_threshold",
@@ -374,5 +391,7 @@ __all__ = [
     "unclip_prior_denoiser",
     "unclip_prior_sampler",
     "unclip_upsampler_denoiser",
+    "weigh_words",
+    "weighted_prompt",
     "zero_star_guidance",
 ]

@@ -21,7 +21,7 @@ from ..models.paella import token_autoencoder as stage
 from ..models.paella.model import PaellaModel
 from ..models.paella.token_autoencoder import TokenAutoencoder
 from . import token_sampling
-from .sockets import Image, Mask
+from .sockets import Condition, Image, Mask
 from .token_sockets import Embedding, Tokens, TokenStart
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
@@ -159,6 +159,7 @@ def paella_denoiser(
     model: Socket[PaellaModel, "codes width @codebook @clip"],
     text: Socket[Embedding, "_ width @clip"] | None = None,
     image: Socket[Embedding, "_ width @clip"] | None = None,
+    byt5: Socket[Condition, "_ _ _"] | None = None,
 ) -> Socket[Denoiser, "codes @codebook"]:
     """Paella's scores of every code at every position under CLIP vectors, as a leaf of a guidance expression.
 
@@ -169,14 +170,15 @@ def paella_denoiser(
         model: The predictor.
         text: The embedding of a text, "batch width", of the CLIP that the predictor was trained with.
         image: The embedding of a picture, "batch width": in the place of the text for v1, beside it for v3.
+        byt5: The text as ByT5 reads it, "batch tokens width", for v3, which was trained with it.
 
     Returns: A denoiser of "codes @codebook".
 
-    Raises: GlidewireError for an embedding of another CLIP, for two in v1, for none in v3.
+    Raises: GlidewireError for an embedding of another CLIP, for two (or ByT5's states) in v1, for nothing in v3.
 
     Source: Rampas et al. 2022 (Paella), section 3; guidance on logits: Tang et al. 2022 (2205.16007).
     """
-    return token_sampling.paella_leaf(model, text, image)
+    return token_sampling.paella_leaf(model, text, image, byt5)
 
 
 @node(category="paella")

@@ -22,6 +22,9 @@ from .pictures import to_pillow
 from .sockets import CLEAN, PIXELS, Sample, Start
 from .step_frames import StepFrames
 
+MEMO = "sampler segments 1"
+"""What samplers store of their walks is under keys that say all of it: they may resume one another's."""
+
 _PREVIEW_SIDE = 256
 
 
@@ -152,13 +155,13 @@ def reporter(context: Context, frames: StepFrames | None = None) -> samplers.OnS
     def report(record: StepRecord) -> None:
         if frames is not None:
             frames.step(record)
-        context.progress(record.index + 1, record.total, preview=lambda: _preview(record.x_0))
+        context.progress(record.index + 1, record.total, preview=lambda: preview(record.x_0))
 
     context.check_cancelled()
     return report
 
 
-def _preview(x_0: Tensor) -> Image.Image:
+def preview(x_0: Tensor) -> Image.Image:
     """The first picture of a batch, as its first three channels in [-1, 1] show it."""
     picture = to_pillow(x_0[:1, :3].float().add(1).div(2).movedim(1, -1))[0]
     scale = max(1, _PREVIEW_SIDE // max(picture.size))

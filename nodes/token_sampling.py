@@ -19,12 +19,15 @@ from ..graph_runtime.context import Context
 from ..models.paella.model import PaellaModel
 from ..models.paella.spec import PaellaV1Spec
 from .sampling import Segments, space_of
+from .sockets import Condition
 from .step_frames import StepFrames
 from .token_sockets import Embedding, Tokens, TokenStart
 
 
-def paella_leaf(model: PaellaModel, text: Embedding | None, image: Embedding | None) -> Leaf:
-    """A predictor under CLIP vectors; v1 takes one or none (zeros), v3 at least one."""
+def paella_leaf(
+    model: PaellaModel, text: Embedding | None, image: Embedding | None, byt5: Condition | None = None
+) -> Leaf:
+    """A predictor under CLIP vectors; v1 takes one or none (zeros), v3 at least one, or ByT5's states."""
     for embedding in (text, image):
         if embedding is not None and embedding.clip != model.clip:
             raise GlidewireError(
@@ -33,6 +36,7 @@ def paella_leaf(model: PaellaModel, text: Embedding | None, image: Embedding | N
                 got=embedding.clip,
                 hint="Embed with that CLIP, or name it in the predictor's loader if it was trained with this one.",
             )
+    states = _byt5_states(model, byt5)
     if isinstance(model.network.spec, PaellaV1Spec):
         if text is not None and image is not None:
             raise GlidewireError(
@@ -44,15 +48,31 @@ def paella_leaf(model: PaellaModel, text: Embedding | None, image: Embedding | N
         one = text or image
         null = torch.zeros(1, model.network.spec.clip_width)
         return _leaf(model, {"clip": null if one is None else one.tensor})
-    if text is None and image is None:
+    if text is None and image is None and not states:
         raise GlidewireError(
             "Paella v3 has nothing to attend to",
-            expected="the embedding of a text or of a picture",
+            expected="the embedding of a text or of a picture, or ByT5's states",
             got="nothing",
             hint="Its unconditional prediction is that of the empty text: embed one.",
         )
     given = {"clip": text, "clip_image": image}
-    return _leaf(model, {name: one.tensor for name, one in given.items() if one is not None})
+    return _leaf(model, {**states, **{name: one.tensor for name, one in given.items() if one is not None}})
+
+
+def _byt5_states(model: PaellaModel, byt5: Condition | None) -> Mapping[str, Tensor]:
+    """What a predictor takes of a text as ByT5 reads it; raises GlidewireError for one that takes none or another."""
+    if byt5 is None:
+        return {}
+    spec = model.network.spec
+    states = byt5.tensors.get("byt5")
+    if isinstance(spec, PaellaV1Spec) or states is None or states.shape[-1] != spec.byt5_width:
+        raise GlidewireError(
+            "the text does not fit the predictor",
+            expected="no states: v1 reads CLIP alone" if isinstance(spec, PaellaV1Spec) else f"width {spec.byt5_width}",
+            got="no states of ByT5" if states is None else f"states of width {states.shape[-1]}",
+            hint="Encode it with the ByT5 text node.",
+        )
+    return {"byt5": states}
 
 
 def _leaf(model: PaellaModel, conditioning: Mapping[str, Tensor]) -> Leaf:
@@ -62,14 +82,14 @@ def _leaf(model: PaellaModel, conditioning: Mapping[str, Tensor]) -> Leaf:
 
 def noise_start(denoiser: Denoiser, size: tuple[int, int, int], seed: int, first_item: int) -> TokenStart:
     """Uniform tokens of (batch, rows, columns)."""
-    codes, codebook = _codes_of(denoiser)
+    codes, codebook = codes_of(denoiser)
     noise = _noise((seed,) * size[0], first_item)
     return TokenStart(noise.start(size[1:], codes), codebook, noise.seeds, first_item)
 
 
 def inpainting_start(denoiser: Denoiser, tokens: Tokens, mask: Tensor, seed: int, first_item: int) -> TokenStart:
     """Uniform tokens where a mask says so, and the known tokens elsewhere."""
-    _require_codebook(denoiser, tokens.codebook)
+    require_codebook(denoiser, tokens.codebook)
     batch, rows, columns = tokens.tensor.shape
     generate = cells(mask, (batch, rows, columns))
     noise = noise_start(denoiser, (batch, rows, columns), seed, first_item)
@@ -79,7 +99,7 @@ def inpainting_start(denoiser: Denoiser, tokens: Tokens, mask: Tensor, seed: int
 
 def edited_start(denoiser: Denoiser, tokens: Tokens, share: float, seed: int, first_item: int) -> TokenStart:
     """Known tokens of which a share is replaced by uniform ones."""
-    _require_codebook(denoiser, tokens.codebook)
+    require_codebook(denoiser, tokens.codebook)
     batch, rows, columns = tokens.tensor.shape
     noise = noise_start(denoiser, (batch, rows, columns), seed, first_item)
     where = _noise(noise.seeds, first_item).uniform(0, tokens.tensor, "x_t")
@@ -92,7 +112,7 @@ def extended_start(
     denoiser: Denoiser, tokens: Tokens, sides: tuple[int, int, int, int], seed: int, first_item: int
 ) -> TokenStart:
     """Known tokens on a larger grid of noise: sides are left, right, above, below."""
-    _require_codebook(denoiser, tokens.codebook)
+    require_codebook(denoiser, tokens.codebook)
     known = functional.pad(tokens.tensor, sides)
     inside = functional.pad(torch.ones_like(tokens.tensor[:1], dtype=torch.bool), sides)
     batch, rows, columns = known.shape
@@ -148,7 +168,7 @@ def run(
     draw: Draw,
 ) -> Tokens:
     """Walk the steps from a start, reporting each and storing segments in the context's memo."""
-    _require_codebook(denoiser, start.codebook)
+    require_codebook(denoiser, start.codebook)
     context.check_cancelled()
 
     frames = StepFrames(context.frames)
@@ -178,7 +198,8 @@ def _noise(seeds: tuple[int, ...], first_item: int) -> SeededTokenNoise:
     return SeededTokenNoise(seeds, first_item)
 
 
-def _codes_of(denoiser: Denoiser) -> tuple[int, str]:
+def codes_of(denoiser: Denoiser) -> tuple[int, str]:
+    """The number of codes that a denoiser scores, and their codebook; raises GlidewireError for one without tokens."""
     network = denoiser
     while not isinstance(network, Leaf):
         network = next(iter(network.inputs.values()))
@@ -192,8 +213,9 @@ def _codes_of(denoiser: Denoiser) -> tuple[int, str]:
     return space_of(denoiser)
 
 
-def _require_codebook(denoiser: Denoiser, codebook: str) -> None:
-    _, expected = _codes_of(denoiser)
+def require_codebook(denoiser: Denoiser, codebook: str) -> None:
+    """Raise a GlidewireError for tokens of another codebook than a denoiser's."""
+    _, expected = codes_of(denoiser)
     if codebook != expected:
         raise GlidewireError(
             "these are tokens of another codebook than the denoiser's",

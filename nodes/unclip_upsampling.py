@@ -8,8 +8,8 @@ from typing import Annotated, NamedTuple
 
 from ..diffusion import degradation
 from ..diffusion.denoiser import Denoiser, Leaf
+from ..diffusion.rewriting import within
 from ..diffusion.schedules import NoiseSchedule
-from ..diffusion.turns import in_turn
 from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket, socket_type
@@ -81,7 +81,9 @@ def unclip_upsampler_denoiser(
     require_pixels(sample)
     conditioning = {"low_res": sample.tensor.clamp(-1, 1)}
     leaf = Leaf(model.network, conditioning)
-    return leaf if model.last_step is None else in_turn(leaf, Leaf(model.last_step, conditioning), 1 - 1 / steps)
+    if model.last_step is None:
+        return leaf
+    return within(leaf, Leaf(model.last_step, conditioning), end=1 - 1 / steps)
 
 
 @node(category="unclip")
@@ -149,4 +151,4 @@ def denoise_in_turn(
 
     Source: Balaji et al. 2022 (eDiff-I, 2211.01324), section 4.1.
     """
-    return in_turn(first, second, change)
+    return within(first, second, end=change)

@@ -6,8 +6,10 @@ from .classifier_free import autoguidance, classifier_free, classifier_free_plus
 from .condition_noise import annealing, condition_annealed, noised_condition
 from .frequency import frequency_decoupled, from_pyramid, laplacian_pyramid
 from .gradients import LogGradient, gradient_guidance
+from .local_blend import local_blend
 from .magnitude import dynamic_bound, dynamic_threshold, rescale, static_threshold
 from .perturbation import perturbed
+from .predicted import Critic, PredictedGradient
 from .projected import adaptive_projected, tangential
 from .regions import known_region
 from .scales import SHAPES, Scale, ScaleSchedule, noise_interval
@@ -16,7 +18,9 @@ from .zero_star import zero_star
 
 __all__ = [
     "SHAPES",
+    "Critic",
     "LogGradient",
+    "PredictedGradient",
     "Scale",
     "ScaleSchedule",
     "adaptive_projected",
@@ -34,6 +38,7 @@ __all__ = [
     "gradient_guidance",
     "known_region",
     "laplacian_pyramid",
+    "local_blend",
     "magnitude_aware",
     "negative_prompt",
     "noise_interval",

@@ -223,3 +223,56 @@ class NoisedClipGradient:
 
     def _timesteps(self, x_t: Tensor, step: Step) -> Tensor:
         return torch.full((x_t.shape[0],), round(step.timestep), dtype=torch.long, device=x_t.device)
+
+
+@dataclass(frozen=True, eq=False)
+class NoisedClipClassifier:
+    """A `LogGradient` of a classifier of x_t that is made of texts: log softmax_k(s cos(z_image(x_t, t), z_k)).
+
+    Args:
+        encoder: The image tower.
+        text_embeddings: z_k, "classes width".
+        label: k of the class that is wanted.
+        logit_scale: s, the inverse temperature.
+
+    Raises:
+        GlidewireError: There is no such class, or only one.
+
+    Source: Dhariwal & Nichol 2021 (2105.05233), section 4; classes as texts: Radford et al. 2021 (CLIP), section 3.1.
+    """
+
+    encoder: NoisedImageEncoder = field(repr=False)
+    text_embeddings: Tensor = field(repr=False)
+    label: int
+    logit_scale: float = LOGIT_SCALE
+
+    def __post_init__(self) -> None:
+        count = len(self.text_embeddings)
+        if count < 2 or not 0 <= self.label < count:
+            raise GlidewireError(
+                "classifier guidance: impossible class",
+                expected="two classes or more, and the number of one of them, from 0",
+                got=f"{count} classes, class {self.label}",
+            )
+
+    def digest(self) -> str:
+        """Identity of all that decides the gradient."""
+        parameters = {
+            "encoder": self.encoder.digest(),
+            "texts": tensor_digest(self.text_embeddings),
+            "label": self.label,
+            "logit_scale": float(self.logit_scale),
+        }
+        return call_text("noised_clip_classifier", parameters)
+
+    def __call__(self, x_t: Tensor, step: Step) -> Tensor:
+        """The gradient at x_t, shaped as it, without a graph."""
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x_t.detach().clone()
+            x = (x if x.dtype == torch.float64 else x.float()).requires_grad_()
+            texts = F.normalize(self.text_embeddings.detach().clone().to(x), dim=-1)
+            timesteps = torch.full((len(x),), round(step.timestep), dtype=torch.long, device=x.device)
+            image = F.normalize(self.encoder(x, timesteps).to(x.dtype), dim=-1)
+            log_probability = (self.logit_scale * image @ texts.mT).log_softmax(dim=-1)[:, self.label]
+            (gradient,) = torch.autograd.grad(log_probability.sum(), x)
+        return gradient

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from glidewire.diffusion import guidance
 from glidewire.diffusion.denoiser import Denoiser, Leaf
 from glidewire.diffusion.guidance import ScaleSchedule
 from glidewire.diffusion.quantization import PrincipalComponents
@@ -65,8 +66,9 @@ from glidewire.models.noised_clip import checkpoint as noised_clip_checkpoint
 from glidewire.models.noised_clip.model import NoisedClip, load_noised_clip
 from glidewire.models.noised_clip.spec import NoisedImageSpec, NoisedTextSpec
 from glidewire.models.paella import checkpoint as paella_checkpoint
+from glidewire.models.paella.byt5 import ByT5, load_byt5
 from glidewire.models.paella.model import PaellaModel
-from glidewire.models.paella.spec import PaellaV1Spec, VqganSpec
+from glidewire.models.paella.spec import PaellaV1Spec, PaellaV3Spec, VqganSpec
 from glidewire.models.paella.token_autoencoder import TokenAutoencoder
 from glidewire.models.unclip import checkpoint as unclip_checkpoint
 from glidewire.models.unclip.model import DecoderModel, PriorModel
@@ -77,10 +79,6 @@ from glidewire.nodes.clip_sockets import ClipText
 from glidewire.nodes.components import Components
 from glidewire.nodes.sockets import PIXELS, Condition, Sample, Start
 from glidewire.nodes.token_sockets import Embedding, Tokens, TokenStart
-from glidewire.models.imagen import checkpoint as imagen_checkpoint
-from glidewire.models.imagen.t5 import T5Spec
-from glidewire.models.paella.byt5 import ByT5, load_byt5
-from glidewire.models.paella.spec import PaellaV3Spec
 from PIL import Image as PillowImage
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
@@ -688,6 +686,12 @@ EXAMPLES: dict[str, Example] = {
         "unconditional": m.denoiser(""),
     },
     "annealed_condition": lambda m: {"denoiser": m.denoiser(), "batch": 2, "levels": 4},
+    "plot_guidance": lambda m: {
+        **_walk(m),
+        "denoiser": guidance.classifier_free(m.denoiser(), m.denoiser(""), 3.0),
+        "width": 240,
+        "height": 160,
+    },
     "perturbed_attention_guidance": lambda m: {"denoiser": m.denoiser()},
     "skip_layer_guidance": lambda m: {"denoiser": m.denoiser()},
     "smoothed_energy_guidance": lambda m: {"denoiser": m.denoiser(), "sigma": 1.0},
@@ -742,6 +746,33 @@ EXAMPLES: dict[str, Example] = {
     },
     "load_unclip_decoder": lambda m: {"checkpoint": m.unclip_file(m.unclip_decoder.network, "published"), "clip": CLIP},
     "unclip_decoder_denoiser": lambda m: {"model": m.unclip_decoder, "image": m.embedding(2), "text": m.clip_text()},
+    # prompt_editing
+    "weighted_prompt": lambda m: {"encoder": m.text_encoder, "prompt": "a (red:1.3) cube"},
+    "weigh_words": lambda m: {
+        "denoiser": m.latent_denoiser(),
+        "encoder": m.text_encoder,
+        "prompt": "a red cube",
+        "weights": "red: 1.5",
+        "region": m.mask(),
+    },
+    "show_words": lambda m: {
+        **_walk(m),
+        "encoder": m.glide,
+        "prompt": "a red cube",
+        "words": "red, cube",
+        "width": 32,
+        "height": 16,
+    },
+    "prompt_to_prompt": lambda m: {
+        "denoiser": m.latent_denoiser(),
+        "encoder": m.text_encoder,
+        "schedule": m.schedule,
+        "source": "a red cube",
+        "target": "a blue cube",
+        "blend_source": "red",
+        "blend_target": "blue",
+    },
+    "repeat_start": lambda m: {"start": m.start(1), "count": 3},
     # imagen
     "load_t5_text_encoder": lambda m: m.t5_files,
     "t5_text": lambda m: {"encoder": m.t5, "prompt": "red"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +10,6 @@ from glidewire.diffusion.evaluator import evaluate
 from glidewire.diffusion.prediction import Progress
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime.context import Context
-from glidewire.models.paella import checkpoint
-from glidewire.models.paella.model import PaellaModel
-from glidewire.models.paella.spec import PaellaV3Spec
 from glidewire.nodes import paella, regions, samplers
 from glidewire.nodes.token_sockets import Embedding, TokenStart
 
@@ -68,11 +64,5 @@ def test_what_paella_cannot_paint_is_refused(materials: Any) -> None:
         regions.paella_region_denoiser(*arguments, Embedding(vector.tensor, "another"), mask)
     with pytest.raises(GlidewireError, match="masks of the regions differ in size; expected one size"):
         regions.paella_region_denoiser(*arguments, vector, mask, vector, materials.mask(8, 8))
-    third = PaellaV3Spec(
-        codes=32, in_channels=16, out_channels=16, time_channels=8, context_width=16, widths=(16,), heads=(4,),
-        blocks=(1,), programs=("CTA",), clip_width=8, byt5_width=12,
-    )  # fmt: skip
-    model = replace(materials.paella, network=checkpoint.build(third))
-    assert isinstance(model, PaellaModel)
     with pytest.raises(GlidewireError, match=r"Paella v3 takes no map of vectors.*Use denoise by region"):
-        regions.paella_region_denoiser(model, vector, vector, mask)
+        regions.paella_region_denoiser(materials.paella_v3, vector, vector, mask)

@@ -33,6 +33,23 @@ def test_a_small_picture_is_enlarged_in_as_many_steps_as_are_told(materials: Any
     assert leaf.network is alone.network
 
 
+@pytest.mark.parametrize("steps", [1, 2, 7, 27, 100])
+def test_the_last_step_alone_has_a_network_of_its_own(materials: Any, steps: int) -> None:
+    model = materials.unclip_upsampler
+    denoiser = unclip_upsampling.unclip_upsampler_denoiser(model, Sample(materials.pixels(1, 8)), steps)
+    networks = [active(denoiser, index, steps) for index in range(steps)]
+    assert networks[-1].network is model.last_step
+    assert all(one is not networks[-1] for one in networks[:-1])
+
+
+def test_denoisers_take_turns(materials: Any) -> None:
+    first, second = materials.denoiser(), materials.denoiser("")
+    both = unclip_upsampling.denoise_in_turn(first, second, 0.5)
+    assert [active(both, index, 4) is second for index in range(4)] == [False, False, True, True]
+    assert unclip_upsampling.denoise_in_turn(first, second, 1.0) is first
+    assert all(active(unclip_upsampling.denoise_in_turn(first, second, 0.0), index, 3) is second for index in range(3))
+
+
 def test_a_file_with_both_networks_gives_both(materials: Any) -> None:
     names = [materials.unclip_file(network, "published") for network in (materials.unclip_upsampler.network,)]
     one = load_file(materials.folder / names[0])

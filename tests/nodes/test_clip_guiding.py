@@ -1,0 +1,93 @@
+"""CLIP guidance on the predicted x_0, and classifier guidance, as nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from glidewire.diffusion.evaluator import evaluate
+from glidewire.diffusion.prediction import Step
+from glidewire.errors import GlidewireError
+from glidewire.graph_runtime.context import Context
+from glidewire.nodes import clip, clip_guiding, samplers
+from glidewire.nodes.sockets import Image
+from glidewire.nodes.token_sockets import Embedding
+
+QUIET = Context()
+
+
+def similarity(materials: Any, x: torch.Tensor, text: Embedding) -> float:
+    pictures = Image(x.clamp(-1, 1).add(1).div(2).movedim(1, -1))
+    found = clip.clip_image_embedding(materials.clip, pictures)
+    return torch.cosine_similarity(found.tensor, text.tensor).mean().item()
+
+
+@pytest.mark.parametrize("through", [True, False])
+def test_a_small_step_along_the_gradient_fits_the_text_better(materials: Any, through: bool) -> None:
+    text = clip.clip_text_embedding(materials.clip, "a red cube", context=QUIET).embedding
+    guided = clip_guiding.clip_guidance(
+        materials.denoiser(""), materials.clip, text, 1.0, cutouts=4, through_network=through
+    )
+    step = Step.of(materials.schedule, len(materials.schedule) - 1)
+    x_t = materials.pixels(1) * 0.3
+    shift = evaluate(guided, x_t, step).mean_shift
+    assert shift is not None and shift.isfinite().all() and shift.abs().max() > 0
+    leaf = materials.denoiser("")
+
+    def fit(x: torch.Tensor) -> float:
+        with torch.no_grad():
+            return similarity(materials, evaluate(leaf, x, step).x_0(x, step), text)
+
+    moved = x_t + 0.3 * shift / shift.square().mean().sqrt()
+    assert fit(moved) > fit(x_t)
+
+
+def test_samplers_walk_under_it_and_scale_0_is_nothing(materials: Any) -> None:
+    denoiser, text = materials.denoiser(""), materials.embedding(1, 6)
+    made = [
+        samplers.ancestral_sampler(
+            clip_guiding.clip_guidance(denoiser, materials.clip, text, scale, cutouts=2),
+            materials.schedule,
+            materials.start(),
+            context=QUIET,
+        ).tensor
+        for scale in (0.0, 500.0, 500.0)
+    ]
+    assert torch.equal(made[1], made[2])
+    assert not torch.equal(made[0], made[1])
+    plain = samplers.ancestral_sampler(denoiser, materials.schedule, materials.start(), context=QUIET).tensor
+    assert torch.equal(made[0], plain)
+
+
+def test_a_classifier_leads_towards_its_class_and_away_below_0(materials: Any) -> None:
+    denoiser, classes = materials.denoiser(""), "a cube\n\na sphere\na cone"
+    step = Step.of(materials.schedule, 2)
+    first, second, away = (
+        evaluate(
+            clip_guiding.classifier_guidance(denoiser, materials.noised_clip, classes, label, scale, context=QUIET),
+            materials.pixels(2),
+            step,
+        ).mean_shift
+        for label, scale in ((0, 1.0), (1, 1.0), (0, -1.0))
+    )
+    torch.testing.assert_close(away, -first)
+    assert not torch.allclose(first, second)
+
+
+def test_bad_input_is_refused(materials: Any) -> None:
+    denoiser, text = materials.denoiser(""), materials.embedding()
+    with pytest.raises(GlidewireError, match=r"the embedding is another CLIP's.*got another"):
+        clip_guiding.clip_guidance(denoiser, materials.clip, Embedding(text.tensor, "another"))
+    with pytest.raises(GlidewireError, match="the sample lives in another space than the denoiser"):
+        clip_guiding.clip_guidance(latent_leaf(materials), materials.clip, text)
+    with pytest.raises(GlidewireError, match="a classifier needs classes; expected two lines or more; got 1"):
+        clip_guiding.classifier_guidance(denoiser, materials.noised_clip, "a cube\n", context=QUIET)
+    with pytest.raises(GlidewireError, match=r"impossible class; .*got 2 classes, class 2"):
+        clip_guiding.classifier_guidance(denoiser, materials.noised_clip, "a\nb", 2, context=QUIET)
+
+
+def latent_leaf(materials: Any) -> Any:
+    from glidewire.nodes import latent_diffusion
+
+    return latent_diffusion.latent_denoiser(materials.latent_model(), materials.latent_text())
