@@ -44,4 +44,5 @@ def offer_routes(registry: Registry) -> None:
 
     own = [web.get(f"/extensions/{pack_name()}/docs/{{node}}.md", help_of)]
     for route in [*own, *inspection.routes(session_of, lambda request: None)]:
-        table.route(route.method, route.path, **route.kwargs)(route.handler)
+        # Without options: the host repeats each route under /api, and fails where one has any.
+        table.route(route.method, route.path)(route.handler)
