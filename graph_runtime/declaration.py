@@ -96,6 +96,8 @@ class NodeDeclaration:
         lazy: The values of the non-lazy inputs -> the ids of the lazy inputs that are needed.
         lazy_inputs: The inputs that are only computed when `lazy` asks for them.
         aliases: Former ids.
+        memo: A name under which nodes share what they store inside (samplers their segments); by default a node has
+            its id and version for itself.
         documentation: The parsed docstring.
     """
 
@@ -115,6 +117,7 @@ class NodeDeclaration:
     lazy: Callable[..., Sequence[str]] | None = None
     lazy_inputs: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    memo: str = ""
     takes_context: bool = False
     several_outputs: bool = False
     by_input: Mapping[str, InputDeclaration] = field(init=False, repr=False, compare=False)
@@ -169,6 +172,7 @@ def node(
     lazy: Callable[..., Sequence[str]] | None = None,
     lazy_inputs: Sequence[str] = (),
     aliases: Sequence[str] = (),
+    memo: str = "",
 ) -> Callable[[Callable[P, R]], NodeFunction[P, R]]:
     """Turn a typed function into a node; the arguments are those of `NodeDeclaration`.
 
@@ -208,6 +212,7 @@ def node(
             lazy=lazy,
             lazy_inputs=tuple(lazy_inputs),
             aliases=tuple(aliases),
+            memo=memo,
             takes_context="context" in parameters,
             several_outputs=several,
         )

@@ -20,7 +20,7 @@ from .sockets import CLEAN, Start
 from .step_frames import StepFrames
 
 
-@node(category="sampling", title="Sample until a step")
+@node(category="sampling", title="Sample until a step", memo=sampling.MEMO)
 @torch.no_grad()
 def sample_until(
     denoiser: Socket[Denoiser, "channels @space"],

@@ -111,7 +111,7 @@ def ddim_inversion(
     return sampling.inverted_start(denoiser, schedule, sample, seed, context)
 
 
-@node(category="sampling")
+@node(category="sampling", memo=sampling.MEMO)
 def ancestral_sampler(
     denoiser: Socket[Denoiser, "channels @space"],
     schedule: Socket[NoiseSchedule, "_"],
@@ -136,7 +136,7 @@ def ancestral_sampler(
     return sampling.run(denoiser, schedule, start, solvers.ancestral(clip=clip), context)
 
 
-@node(category="sampling")
+@node(category="sampling", memo=sampling.MEMO)
 def ddim_sampler(
     denoiser: Socket[Denoiser, "channels @space"],
     schedule: Socket[NoiseSchedule, "_"],

@@ -18,13 +18,15 @@ _SCHEMA: Final = "glidewire memo 1"
 class CacheMemo(Memo):
     """A `Memo` over the cache, so that a node finds what it stored in earlier runs and other processes.
 
-    The node's id and version and the environment are added to its keys: a version bump forgets, as it does for
-    whole results. Everything else that a stored tensor depends on must be in the node's own key.
+    The node's id and version (or the name of the memo that it shares) and the environment are added to its keys: a
+    version bump forgets, as it does for whole results. Everything else that a stored tensor depends on must be in the
+    node's own key.
     """
 
     def __init__(self, cache: Cache, declaration: NodeDeclaration, environment: Mapping[str, str]) -> None:
         self._cache = cache
-        self._head = f"{_SCHEMA}\n{declaration.id}\n{declaration.version}\n{sorted(environment.items())}\n"
+        owner = declaration.memo or f"{declaration.id}\n{declaration.version}"
+        self._head = f"{_SCHEMA}\n{owner}\n{sorted(environment.items())}\n"
 
     def recall(self, key: str) -> Mapping[str, torch.Tensor] | None:
         """What was stored under `key`, or None."""

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import torch
 from glidewire.errors import GlidewireError
+from glidewire.graph_runtime.cache import Cache
+from glidewire.graph_runtime.cache.memo import CacheMemo
+from glidewire.graph_runtime.context import Context
 from glidewire.nodes import guidance, partial_sampling, samplers
 from glidewire.nodes.sockets import CLEAN
 
@@ -46,3 +49,23 @@ def test_a_walk_cannot_stop_before_it_starts_or_after_its_end(materials: Any) ->
         partial_sampling.sample_until(*walk, middle, steps=1)
     with pytest.raises(GlidewireError, match=rf"cannot stop after 999 steps; expected 0 to {total}"):
         partial_sampling.sample_until(*walk, materials.start(), steps=999)
+
+
+def test_what_a_sampler_stored_need_not_be_walked_again(materials: Any) -> None:
+    """Both know a state by all that it depends on, so either resumes what the other left."""
+    cache, walk = (
+        Cache(),
+        {"denoiser": materials.denoiser(), "schedule": materials.schedule, "start": materials.start()},
+    )
+    done: list[int] = []
+
+    def context(node: Any) -> Context:
+        memo = CacheMemo(cache, node.declaration, {})
+        return Context(memo=memo, on_progress=lambda at, total, text, preview: done.append(at))
+
+    steps = len(materials.schedule)
+    partial_sampling.sample_until(**walk, steps=steps - 1, context=context(partial_sampling.sample_until))
+    assert done == list(range(1, steps))
+    done.clear()
+    samplers.ancestral_sampler(**walk, context=context(samplers.ancestral_sampler))
+    assert done == [steps]
