@@ -13,6 +13,7 @@ from torch import Tensor
 from ...errors import GlidewireError
 from ..checkpoint import identify, load, load_identified
 from ..clip.model import CLIP
+from ..first_stage.model import SPACE
 from ..registry import Identity
 from .spec import DECODERS, PRIORS
 
@@ -107,8 +108,9 @@ def clip_of(identity: Identity, stated: str = "") -> str:
 
 
 def decoded_space(identity: Identity) -> str:
-    """Where a decoder's samples live: pixels for Karlo, Kandinsky's latents else."""
-    return PIXELS if identity.spec.system == "karlo" else MOVQ
+    """Where a decoder's samples live: what the file says; else pixels for Karlo, and Kandinsky's latents."""
+    named = identity.header.metadata.get(SPACE, "")
+    return named or (PIXELS if identity.spec.system == "karlo" else MOVQ)
 
 
 def load_prior(
