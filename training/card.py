@@ -86,22 +86,25 @@ def _judged(found: Mapping[str, Any]) -> list[str]:
 def _measured(found: Mapping[str, Any]) -> list[str]:
     """What was measured over fresh scenes."""
     measures: Mapping[str, float] = found["measures"]
-    retrieves = "caption of a picture" in measures
+    retrieves = "picture of a caption" in measures
     what = (
         "no two alike; share of those for which the nearest caption, or picture, is their own"
         if retrieves
         else "half of them of combinations that training never shows; share of pictures in which the judge "
         "(`scenes/judge.py`) still finds what is true of the scene after encoding and decoding"
     )
-    values = {
-        name: f"{value:.1f} dB" if name == "signal to noise" else f"{100 * value:.1f} %"
-        for name, value in measures.items()
-    }
+    values = {name: _with_unit(name, value) for name, value in measures.items()}
     return [
         f"{found['scenes']} fresh scenes, {what}.\n",
         "| what | found |\n|---|---|",
         *(f"| {name} | {value} |" for name, value in values.items()),
     ]
+
+
+def _with_unit(name: str, value: float) -> str:
+    if name == "signal to noise":
+        return f"{value:.1f} dB"
+    return f"{value:.3f}" if name.startswith("cosine") else f"{100 * value:.1f} %"
 
 
 def _size(file: Any, key: str) -> int:

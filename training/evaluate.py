@@ -175,7 +175,7 @@ def main(
     """Judge a mini's pictures of held-out prompts; of an autoencoder or CLIP, measure `prompts` fresh scenes."""
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    measures = measured(weights, prompts)
+    measures = measured(weights, prompts, beside or weights.parent)
     if measures is not None:
         Console().print(*(f"{name}: {value:.4g}" for name, value in measures.items()), sep="\n")
         _write(out, {"weights": file_digest(weights), "scenes": prompts, "measures": measures})

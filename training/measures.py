@@ -10,10 +10,14 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from ..diffusion import samplers, schedules, solvers
+from ..diffusion.denoiser import Leaf
+from ..diffusion.noise import SeededNoise
 from ..models.checkpoint import identify
 from ..models.clip.model import ClipModel, load_clip
 from ..models.first_stage.model import load_autoencoder
 from ..models.paella.token_autoencoder import load_token_autoencoder
+from ..models.unclip.model import PriorModel, load_prior
 from ..scenes import Caption, Scene, render, sample_scene
 from ..scenes.judge import judge, score
 from .batches import everything
@@ -80,23 +84,64 @@ def retrieval(clip: ClipModel, count: int) -> dict[str, float]:
 
     Source: Radford et al. 2021, section 3.1.
     """
-    scenes = fresh_scenes(count, distinct=True)
-    pictures = np.stack([render(scene, clip.spec.image.image_size) for scene in scenes])
-    values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-    images = F.normalize(clip.encode_picture(values), dim=1)
-    texts = [clip.encode_prompt(everything(scene).text)[0]["text_embedding"] for scene in scenes]
-    scores, own = images @ F.normalize(torch.cat(texts), dim=1).mT, torch.arange(count)
+    captions, images = _captions_and_images(clip, count)
+    texts = torch.cat([clip.encode_prompt(text)[0]["text_embedding"] for text in captions])
+    return {"caption of a picture": _nearest(images, texts), "picture of a caption": _nearest(texts, images)}
+
+
+@torch.no_grad()
+def prior_retrieval(prior: PriorModel, clip: ClipModel, count: int, *, spacing: str = "25") -> dict[str, float]:
+    """How often the picture nearest to what a prior makes of a caption is the caption's own.
+
+    Args:
+        prior: The prior.
+        clip: Its CLIP.
+        count: Scenes, as in `retrieval`.
+        spacing: Kept steps of the schedule.
+
+    Returns:
+        Top-1 share and mean cosine with the picture's own embedding; and the same of the caption's embedding, which
+        a decoder without a prior would be given.
+
+    Source: Ramesh et al. 2022, section 2.2 and figure 8.
+    """
+    captions, images = _captions_and_images(clip, count)
+    found = [clip.encode_prompt(text)[0] for text in captions]
+    condition = {name: torch.cat([one[name] for one in found]) for name in found[0]}
+    schedule = schedules.respace(prior.network.spec.noise_schedule, spacing)
+    noise = SeededNoise((0,) * count)
+    solver = solvers.ancestral(clip=prior.network.spec.x_0_bound)
+    x_T = noise.draw((prior.network.channels,))
+    x_0 = samplers.sample(Leaf(prior.network, condition), schedule, x_T, solver, noise)
+    made, texts = prior.picture_embedding(x_0), condition["text_embedding"]
     return {
-        "caption of a picture": float((scores.argmax(1) == own).float().mean()),
-        "picture of a caption": float((scores.argmax(0) == own).float().mean()),
+        "picture of a made embedding": _nearest(made, images),
+        "picture of a caption": _nearest(texts, images),
+        "cosine of a made embedding": float(F.cosine_similarity(made, images).mean()),
+        "cosine of a caption": float(F.cosine_similarity(texts, images).mean()),
     }
 
 
-def measured(weights: Path, count: int) -> dict[str, float] | None:
-    """The figures of a mini that draws nothing by itself; None for one that draws."""
+def _captions_and_images(clip: ClipModel, count: int) -> tuple[list[str], torch.Tensor]:
+    scenes = fresh_scenes(count, distinct=True)
+    pictures = np.stack([render(scene, clip.spec.image.image_size) for scene in scenes])
+    values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return [everything(scene).text for scene in scenes], clip.encode_picture(values)
+
+
+def _nearest(queries: torch.Tensor, candidates: torch.Tensor) -> float:
+    """Share of rows whose nearest candidate, by cosine, is the one of the same number."""
+    scores = F.normalize(queries, dim=1) @ F.normalize(candidates, dim=1).mT
+    return float((scores.argmax(dim=1) == torch.arange(len(scores))).float().mean())
+
+
+def measured(weights: Path, count: int, beside: Path) -> dict[str, float] | None:
+    """The figures of a mini that draws nothing by itself, with others from `beside`; None for one that draws."""
     identity = identify(weights)
     if identity.component == "clip":
         return retrieval(load_clip(weights), count)
+    if (identity.family, identity.component) == ("unclip", "prior"):
+        return prior_retrieval(load_prior(weights), load_clip(beside / "mini-clip.safetensors"), count)
     if identity.component != "first_stage":
         return None
     if identity.dims.get("codes"):

@@ -25,8 +25,8 @@ def test_fresh_scenes_are_new_to_training_by_half_and_distinct_if_wanted() -> No
 
 def test_each_mini_has_its_measures(minis: Path) -> None:
     for name in ("mini-kl-f4", "mini-vq-f4"):
-        found = measured(minis / f"{name}.safetensors", 4)
+        found = measured(minis / f"{name}.safetensors", 4, minis)
         assert found is not None and 0 <= found["everything"] <= 1 and found["signal to noise"] < 40
     shares = retrieval(load_clip(minis / "mini-clip.safetensors"), 4)
-    assert shares == measured(minis / "mini-clip.safetensors", 4)
+    assert shares == measured(minis / "mini-clip.safetensors", 4, minis)
     assert all(share in (0.0, 0.25, 0.5, 0.75, 1.0) for share in shares.values())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from glidewire.models.unclip.model import load_decoder, load_prior
+from glidewire.training.measures import measured
 from glidewire.training.pool import Pool
 from glidewire.training.prior import PriorCourse, PriorLesson
 from glidewire.training.run import Run, train
@@ -17,8 +18,11 @@ def test_a_prior_is_trained_on_normalised_embeddings_and_carries_how(
 ) -> None:
     course = PriorCourse(steps=2, batch_size=3, pool_size=12)
     lesson = PriorLesson(course, small_pool, minis / "mini-clip.safetensors", scenes, torch.device("cpu"))
-    model = load_prior(train(Run(lesson, tmp_path)))
+    path = train(Run(lesson, tmp_path))
+    model = load_prior(path)
     assert model.clip == "mini-clip" and model.network.spec.heads == 3
+    shares = measured(path, 4, minis)
+    assert shares is not None and shares.keys() >= {"picture of a made embedding", "cosine of a caption"}
     statistics = model.network.statistics
     assert statistics is not None
     known = torch.from_numpy(lesson.pictures[:].astype("float32"))
