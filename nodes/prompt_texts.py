@@ -1,0 +1,153 @@
+"""Texts of encoders as words: which positions a word has, prompts with weights, and edits between two prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..diffusion import prompt_syntax, prompt_weights
+from ..diffusion.denoiser import Denoiser, Leaf
+from ..diffusion.rewriting import leaves
+from ..diffusion.token_alignment import Tokenization
+from ..errors import GlidewireError
+from ..models.clip.tokenizer import ClipTokenizer
+from ..models.glide.model import GlideModel
+from ..models.ldm.text import TextEncoder
+
+# Longer than any prompt that somebody writes.
+_ROOM = 4096
+
+
+def tokenization(encoder: TextEncoder | GlideModel) -> Tokenization:
+    """The tokenizer of an encoder, and where its tokens lie among the positions that a denoiser attends to."""
+    words: Any = encoder.tokenizer
+    if isinstance(encoder, GlideModel):
+        positions = encoder.spec.text_context
+        return Tokenization(lambda text: _kept(words.encode(text, _ROOM)), positions, 0, 0)
+    positions = encoder.network.spec.positions
+    if isinstance(words, ClipTokenizer):
+        return Tokenization(lambda text: _clip(words, text), positions)
+    return Tokenization(lambda text: _bert(words, text), positions)
+
+
+def _kept(encoded: Any) -> list[int]:
+    return encoded.tokens[encoded.mask].tolist()
+
+
+def _clip(words: ClipTokenizer, text: str) -> list[int]:
+    encoded = words.encode(text, _ROOM)
+    return encoded.tokens[1 : encoded.length - 1].tolist()
+
+
+def _bert(words: Any, text: str) -> list[int]:
+    ids = words.encode(text, _ROOM).tokens.tolist()
+    end = words.encode("", 2).tokens[-1].item()
+    return ids[1 : ids.index(end)]
+
+
+def words_of(text: str) -> list[str]:
+    """Words or phrases as users list them, with commas between."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def selected(tokens: Tokenization, prompt: str, words: Sequence[str]) -> Tensor:
+    """1 on the positions of each word, "words positions"; raises GlidewireError for one that is not in the prompt."""
+    rows = []
+    for word in words:
+        row = torch.zeros(tokens.positions)
+        row[tokens.word_positions(prompt, word)] = 1
+        rows.append(row)
+    if not rows:
+        raise GlidewireError("no word is named", expected="words of the prompt, with commas between", got="nothing")
+    return torch.stack(rows)
+
+
+def weighted_states(encoder: TextEncoder, prompt: str, syntax: str, interpretation: str) -> tuple[Tensor, Tensor]:
+    """States of a prompt with emphasis, and the weights that are left for attention.
+
+    Args:
+        encoder: CLIP's text encoder.
+        prompt: As one of the syntaxes reads it.
+        syntax: "comfy" or "a1111".
+        interpretation: What a weight does: one of `prompt_weights.INTERPRETATIONS` on states; "attention" leaves
+            states as they are and the weights for attention; "drop" leaves words of weight 0 out, and nothing else.
+
+    Returns:
+        "1 chunks*positions width", and weights "chunks*positions", all 1 but for "attention".
+
+    Raises:
+        GlidewireError: An encoder that is not CLIP's, or a weight that is not finite.
+    """
+    words = encoder.tokenizer
+    if not isinstance(words, ClipTokenizer):
+        raise GlidewireError(
+            "prompt weights need CLIP's text encoder", expected="a start and an end token", got=type(words).__name__
+        )
+    stretches = prompt_syntax.SYNTAXES[syntax].parse(prompt)
+    if interpretation == "drop":
+        stretches = prompt_syntax.without_silenced(stretches)
+        stretches = tuple(stretch._replace(weight=1.0) for stretch in stretches)
+    layout = prompt_weights.ChunkLayout(
+        encoder.network.spec.positions, words.start_token, words.end_token, words.padding, _whole_below(encoder)
+    )
+    chunks = prompt_weights.chunk(stretches, lambda text: _clip(words, text), layout)
+    device = next(encoder.network.parameters()).device
+    with torch.no_grad():
+        states = encoder.network(chunks.tokens.to(device))
+        if chunks.weighted and interpretation in prompt_weights.INTERPRETATIONS:
+            empty = encoder.network(words.encode("", layout.positions).tokens[None].to(device))
+            weigh = prompt_weights.INTERPRETATIONS[interpretation]
+            states = weigh(states, chunks.weights.to(states), empty)
+    weights = chunks.weights if interpretation == "attention" else torch.ones_like(chunks.weights)
+    return states.flatten(0, 1)[None], weights.flatten()
+
+
+def _whole_below(encoder: TextEncoder) -> int:
+    return min(8, encoder.network.spec.positions - 1)
+
+
+def under(denoiser: Denoiser, encoder: TextEncoder | GlideModel, prompt: str) -> dict[int, Leaf]:
+    """The leaves of a guidance expression that are under a prompt, by their identity.
+
+    Raises:
+        GlidewireError: None is.
+    """
+    tensors, _ = encoder.encode_prompt(prompt)
+
+    def same(leaf: Leaf) -> bool:
+        given = leaf.conditioning
+        return all(
+            name in given and given[name].shape == value.shape and torch.equal(given[name].cpu(), value.cpu())
+            for name, value in tensors.items()
+        )
+
+    found = {id(leaf): leaf for leaf in leaves(denoiser) if same(leaf)}
+    if not found:
+        raise GlidewireError(
+            "no branch of the denoiser is under this prompt",
+            expected="the prompt of its conditional branch, by the same text encoder",
+            got=repr(prompt[:80]),
+            hint="Wire the same text into both; a prompt with weights or a batch of prompts is another condition.",
+        )
+    return found
+
+
+def weights_of(text: str) -> dict[str | int, float]:
+    """Words with numbers as users write them, "red: 1.5, blue sphere: 0.5".
+
+    Raises:
+        GlidewireError: A part that is no word with a number.
+    """
+    found: dict[str | int, float] = {}
+    for part in words_of(text):
+        word, _, number = part.rpartition(":")
+        try:
+            found[word.strip()] = float(number)
+        except ValueError:
+            raise GlidewireError(
+                "words with weights cannot be read", expected='such as "red: 1.5, cube: 0.5"', got=repr(part)
+            ) from None
+    return found
