@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,33 +29,56 @@ from ..interfaces.session import Session, pack_registry
 from .runtime_overhead import REGISTRY, chain
 
 
-def alone(session: Session, length: int, repeat: int) -> float:
-    """Seconds for a chain of `length` nodes through the session, as the command line runs it."""
+@dataclass(frozen=True)
+class Took:
+    """Seconds by the clock, and of the processor (of client and server together, which share a process)."""
+
+    wall: float
+    processor: float
+
+    @classmethod
+    def since(cls, begun: Took) -> Took:
+        """From then until now."""
+        return cls(time.perf_counter() - begun.wall, time.process_time() - begun.processor)
+
+    @classmethod
+    def now(cls) -> Took:
+        """Both clocks."""
+        return cls(time.perf_counter(), time.process_time())
+
+    @classmethod
+    def median(cls, times: list[Took]) -> Took:
+        """Of each clock."""
+        return cls(statistics.median(t.wall for t in times), statistics.median(t.processor for t in times))
+
+
+def alone(session: Session, length: int, repeat: int) -> Took:
+    """A chain of `length` nodes through the session, as the command line runs it."""
     times = []
     for _ in range(repeat):
         session.cache.clear_memory()
-        begun = time.perf_counter()
+        begun = Took.now()
         session.run(chain(length), metadata=True)
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
+        times.append(Took.since(begun))
+    return Took.median(times)
 
 
-async def served(client: aiohttp.ClientSession, server: Any, length: int, repeat: int) -> float:
-    """Seconds from the request until the WebSocket says that the same chain is over."""
+async def served(client: aiohttp.ClientSession, server: Any, length: int, repeat: int) -> Took:
+    """From the request until the WebSocket says that the same chain is over."""
     times = []
     body = {"prompt": to_api(chain(length)), "client_id": "benchmark"}
     async with client.ws_connect("/ws?clientId=benchmark") as socket:
         for _ in range(repeat):
             server.session.cache.clear_memory()
-            begun = time.perf_counter()
+            begun = Took.now()
             async with client.post("/prompt", json=body) as reply:
                 assert reply.status == 200, await reply.text()
             while True:
                 message = json.loads((await socket.receive()).data)
                 if message["type"] == "executing" and message["data"]["node"] is None:
                     break
-            times.append(time.perf_counter() - begun)
-    return statistics.median(times)
+            times.append(Took.since(begun))
+    return Took.median(times)
 
 
 async def rate(ask: Callable[[], Awaitable[None]], count: int) -> float:
@@ -88,13 +112,14 @@ async def measure(lengths: list[int], repeat: int, requests: int, folder: Path) 
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    table = Table("nodes", "session alone, ms", "through the server, ms", "added per node, µs")
+    table = Table("nodes", "alone, ms", "served, ms", "added per node, µs", "of that processor, µs")
     async with aiohttp.ClientSession(base) as client:
         for length in lengths:
             without = await asyncio.to_thread(alone, session, length, repeat)
             with_it = await served(client, server, length, repeat)
-            added = (with_it - without) / length * 1e6
-            table.add_row(str(length), f"{without * 1e3:.1f}", f"{with_it * 1e3:.1f}", f"{added:.0f}")
+            added, worked = with_it.wall - without.wall, with_it.processor - without.processor
+            figures = (without.wall * 1e3, with_it.wall * 1e3, added / length * 1e6, worked / length * 1e6)
+            table.add_row(str(length), *(f"{figure:.1f}" for figure in figures))
         asked = Table("request", "per second", "bytes")
         for path in (
             "/object_info",

@@ -40,7 +40,7 @@ class Narration:
         self._nodes: dict[str, Any] = {}
         self._digests: dict[str, str] = {}
         self._error: dict[str, Any] | None = None
-        self._cancelled = False
+        self._cancelled = self._cached_told = False
 
     def begin(self) -> list[Outgoing]:
         """The run is about to begin."""
@@ -100,7 +100,7 @@ class Narration:
                 self._current = node
                 self._state(node, "running", 0, 1)
                 executing = self._message("executing", node=node, display_node=node)
-                return [*self._flush_cached(), self._progress_state(), executing]
+                return [*self._flush_cached(always=not self._cached_told), self._progress_state(), executing]
             case events.Progress():
                 return self._progress(event)
             case events.Warned(node=node, message=message):
@@ -186,9 +186,10 @@ class Narration:
     def _done(self) -> list[str]:
         return [node for node, facts in self._nodes.items() if "seconds" in facts]
 
-    def _flush_cached(self) -> list[Outgoing]:
-        if not self._waiting:
+    def _flush_cached(self, *, always: bool = False) -> list[Outgoing]:
+        if not (self._waiting or always):
             return []
+        self._cached_told = True
         nodes, self._waiting = self._waiting, []
         self._cached += nodes
         return [self._keep("execution_cached", nodes=nodes, timestamp=now())]

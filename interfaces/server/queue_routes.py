@@ -24,7 +24,7 @@ async def queue_prompt(request: web.Request) -> web.Response:
     if server.store.count(("pending",)) >= MOST_PENDING:
         raise Refused(429, "the queue is full", expected=f"at most {MOST_PENDING} jobs", hint="Wait, or clear it.")
     asked = await asyncio.to_thread(submission.read, body, server.session)
-    kept = {name: body[name] for name in ("prompt", "extra_data", "partial_execution_targets") if name in body}
+    kept = submission.worth_keeping(body)
     job = Job(id_, client=client, workflow=submission.workflow_of(body))
     try:
         job = server.store.add(job, kept, front=body.get("front") is True, number=number)

@@ -140,6 +140,14 @@ def workflow_of(request: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) else ""
 
 
+def worth_keeping(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job remembers of its request: not the tokens of outside services that an editor may send along."""
+    kept = {name: request[name] for name in ("prompt", "partial_execution_targets") if name in request}
+    extra = request.get("extra_data")
+    pnginfo = extra.get("extra_pnginfo") if isinstance(extra, Mapping) else None
+    return {**kept, "extra_data": {"extra_pnginfo": pnginfo} if isinstance(pnginfo, Mapping) else {}}
+
+
 def node_errors(graph: Graph, problems: Iterable[Problem]) -> dict[str, Any]:
     """Problems by node in the host's shape; each message is a whole sentence of ours."""
     found: dict[str, Any] = {}

@@ -22,7 +22,7 @@ from glidewire.graph_runtime.registry import Registry
 from glidewire.interfaces.server.access import Access
 from glidewire.interfaces.server.application import make_application, open_server
 from glidewire.interfaces.server.state import Server
-from glidewire.interfaces.session import Session
+from glidewire.interfaces.session import Session, pack_registry
 
 
 class Reply:
@@ -114,23 +114,31 @@ def serving(server: Server) -> Iterator[Running]:
         thread.join(30)
 
 
+def make(folder: Path, registry: Registry, **options: Any) -> Server:
+    """A server over some nodes, in folders of its own."""
+    for name in ("input", "output"):
+        (folder / name).mkdir(exist_ok=True)
+    session = Session.open(
+        registry=registry,
+        inputs=[folder / "input"],
+        output=folder / "output",
+        device="cpu",
+        cache=options.pop("cache", None),
+    )
+    return open_server(session, user=folder / "user", access=options.pop("access", Access()), **options)
+
+
 @pytest.fixture
 def make_server(tmp_path: Path, registry: Registry) -> Callable[..., Server]:
     """Makes servers over the tiny nodes in folders of this test."""
+    return lambda **options: make(tmp_path, options.pop("registry", registry), **options)
 
-    def make(**options: Any) -> Server:
-        for name in ("input", "output"):
-            (tmp_path / name).mkdir(exist_ok=True)
-        session = Session.open(
-            registry=options.pop("registry", registry),
-            inputs=[tmp_path / "input"],
-            output=tmp_path / "output",
-            device="cpu",
-            cache=options.pop("cache", None),
-        )
-        return open_server(session, user=tmp_path / "user", access=options.pop("access", Access()), **options)
 
-    return make
+@pytest.fixture(scope="module")
+def editor_server(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Iterator[Running]:
+    """One server for the tests of a module that look at it in a browser: the pack's nodes and the tiny ones."""
+    with serving(make(tmp_path_factory.mktemp("editor"), Registry([*pack_registry(), *registry]))) as found:
+        yield found
 
 
 @pytest.fixture

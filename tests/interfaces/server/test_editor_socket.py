@@ -67,6 +67,7 @@ def test_a_run_is_told_in_the_hosts_order(running, workflow):
         < kinds.index("executed")
         < kinds.index("execution_success")
     )
+    assert [data["nodes"] for kind, data in said if kind == "execution_cached"] == [[]]
     assert kinds[-2:] == ["status", "executing"] and said[-2][1]["status"]["exec_info"]["queue_remaining"] == 0
     running_nodes = [data["node"] for kind, data in said if kind == "executing"]
     assert running_nodes == ["1", "2", "3", None]

@@ -122,3 +122,14 @@ def test_the_editor_is_told_to_show_our_sentences():
     texts = submission.editor_texts()["errorCatalog"]["validationErrors"]
     assert texts["required_input_missing"]["toastMessage"] == "{nodeName}: {rawDetails}"
     assert texts["dependency_cycle"]["detailsWithRawDetails"] == "{rawDetails}"
+
+
+def test_tokens_of_outside_services_are_not_remembered(workflow):
+    extra = {
+        "extra_pnginfo": {"workflow": {"nodes": []}},
+        "auth_token_comfy_org": "secret",
+        "api_key_comfy_org": "secret",
+    }
+    kept = submission.worth_keeping({"prompt": workflow(), "extra_data": extra, "client_id": "me"})
+    assert kept == {"prompt": workflow(), "extra_data": {"extra_pnginfo": {"workflow": {"nodes": []}}}}
+    assert submission.worth_keeping({"prompt": {}, "extra_data": "x"}) == {"prompt": {}, "extra_data": {}}
