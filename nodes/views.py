@@ -13,7 +13,7 @@ from ..diffusion.prediction import Progress
 from ..diffusion.schedules import NoiseSchedule
 from ..graph_runtime.views import Picture, Plot, Table, View, viewer
 from . import glimpses
-from .sockets import PIXELS, Sample, Start
+from .sockets import PIXELS, Condition, Sample, Start
 from .token_sockets import Embedding, Tokens, TokenStart
 
 _POINTS = 100
@@ -43,6 +43,13 @@ def _sample(value: Sample | Start) -> Iterator[View]:
 @viewer("TOKENS", "TOKEN_START")
 def _tokens(value: Tokens | TokenStart) -> Iterator[View]:
     yield Picture("codes as colours", glimpses.of_tokens(value.tensor))
+
+
+@viewer("CONDITION")
+def _condition(value: Condition) -> Iterator[View]:
+    for name, tensor in value.tensors.items():
+        if tensor.ndim == 3 and tensor.is_floating_point():
+            yield Picture(f"{name}: a row per token", glimpses.of_map(tensor[:1]))
 
 
 @viewer("EMBEDDING")

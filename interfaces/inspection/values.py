@@ -19,6 +19,7 @@ from ...graph_runtime.views import Picture, Plot, Table, View, views_of
 
 _MOST_ITEMS = 8
 """Of a list of values, so many are shown."""
+_MOST_LETTERS = 10_000
 
 
 def value_summary(cache: Cache, key: str, output: int, kinds: Sequence[str]) -> dict[str, Any]:
@@ -31,14 +32,15 @@ def value_summary(cache: Cache, key: str, output: int, kinds: Sequence[str]) -> 
         kinds: The ids of the output's socket types, which decide how it is shown.
 
     Returns:
-        `summaries.summary`, and "views": pictures by their number, plots and tables in full.
+        `summaries.summary`, and "views": pictures by their number, plots and tables in full; of a text "plain", itself.
 
     Raises:
         GlidewireError: the result is no longer in the cache, or has no such output.
     """
     value = _value(cache, key, output)
     views = _views(kinds, value)
-    return {**summary(value), "views": [_view(index, view) for index, view in enumerate(views)]}
+    plain = {"plain": value[:_MOST_LETTERS]} if isinstance(value, str) else {}
+    return {**summary(value), **plain, "views": [_view(index, view) for index, view in enumerate(views)]}
 
 
 def value_picture(cache: Cache, key: str, output: int, kinds: Sequence[str], index: int) -> bytes:

@@ -10,7 +10,7 @@ from glidewire.diffusion.guidance.scales import ScaleSchedule
 from glidewire.diffusion.schedules import respace, squared_cosine
 from glidewire.graph_runtime.views import Picture, Plot, Table, views_of
 from glidewire.nodes import glimpses, guidance
-from glidewire.nodes.sockets import PIXELS, Sample
+from glidewire.nodes.sockets import PIXELS, Condition, Sample
 from glidewire.nodes.token_sockets import Embedding, Tokens
 
 
@@ -58,6 +58,14 @@ def test_maps_are_heat_and_a_constant_map_is_cold() -> None:
     assert heat[0, 2].tolist() == [255, 255, 255]
     assert heat[0].sum(-1).tolist() == sorted(heat[0].sum(-1).tolist())
     assert glimpses.of_map(torch.full((1, 2, 2), 7.0)).unique(dim=0).shape[0] == 1
+
+
+def test_a_condition_is_a_map_with_a_row_per_token() -> None:
+    tensors = {"states": torch.rand(1, 24, 96), "mask": torch.ones(1, 24), "ids": torch.zeros(1, 24, 2).long()}
+    (view,) = views_of(["CONDITION"], Condition(tensors))
+    assert isinstance(view, Picture)
+    assert view.title.startswith("states")
+    assert view.pixels.shape == (24, 96, 3)
 
 
 def test_schedules_and_embeddings_are_plotted() -> None:

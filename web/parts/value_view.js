@@ -35,7 +35,7 @@ export async function showValue(into, place) {
     const told = await server.value(place.key, place.slot, place.types);
     into.replaceChildren(
       ...told.views.map((one) => view(one, place)),
-      ...(told.tensors.length ? told.tensors.map(tensor) : [element("p.glidewire-text", {}, told.text)]),
+      ...(told.tensors.length ? told.tensors.map(tensor) : [element("pre.glidewire-text", {}, told.plain ?? told.text)]),
     );
     return told;
   } catch (problem) {

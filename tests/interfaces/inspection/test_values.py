@@ -49,6 +49,12 @@ def test_a_list_is_seen_item_by_item(cache: Cache) -> None:
     assert values.output_sizes(cache, KEY) is not None
 
 
+def test_a_text_is_shown_as_it_is() -> None:
+    cache = Cache()
+    cache.put(KEY, ("a large\nred cube",), 1.0)
+    assert values.value_summary(cache, KEY, 0, ["STRING"])["plain"] == "a large\nred cube"
+
+
 def test_what_is_not_there_is_said_in_words(cache: Cache) -> None:
     with pytest.raises(GlidewireError, match=r"not in the cache.*Run the workflow"):
         values.value_summary(cache, "b" * 64, 0, [])
