@@ -95,20 +95,22 @@ class Headers:
 
     def takers(self, registry: Registry, declaration: NodeDeclaration, values: Mapping[str, Any]) -> list[str]:
         """The titles of other nodes whose headers can be read from the one file that a node could not read."""
-        files = [(given.widget.folder, values.get(given.id)) for given in declaration.inputs if _is_file(given)]
-        if len(files) != 1 or not isinstance(files[0][1], str):
+        files = _files(declaration)
+        name = values.get(files[0][0]) if len(files) == 1 else None
+        if not isinstance(name, str):
             return []
-        return [entry.title for entry in registry if entry.id != declaration.id and self._takes(entry, *files[0])]
+        others = (entry for entry in registry if entry.id != declaration.id)
+        return [entry.title for entry in others if self._takes(entry, files[0][1], name)]
 
     def _takes(self, declaration: NodeDeclaration, folder: str, name: str) -> bool:
-        files = [given for given in declaration.inputs if _is_file(given) and given.widget.folder == folder]
+        files = [given for given, place in _files(declaration) if place == folder]
         if not files or declaration.static_dims is None:
             return False
         layout = Layout.of(declaration)
         literals = {given.id: given.default for given in declaration.inputs if given.default is not REQUIRED}
         with suppress(GlidewireError):
-            self.read(layout, {**literals, files[0].id: name})
-            return files[0].id in layout.asked
+            self.read(layout, {**literals, files[0]: name})
+            return files[0] in layout.asked
         return False
 
     def _ask(
@@ -132,5 +134,6 @@ class Headers:
             )
 
 
-def _is_file(given: InputDeclaration) -> bool:
-    return isinstance(given.widget, File)
+def _files(declaration: NodeDeclaration) -> list[tuple[str, str]]:
+    """The inputs that name files, and the folder of each."""
+    return [(given.id, given.widget.folder) for given in declaration.inputs if isinstance(given.widget, File)]

@@ -30,7 +30,8 @@ class Shapes(Mapping[tuple[str, int], str]):
     """The dims of the outputs of a graph, as text; the nodes are visited in topological order.
 
     Sockets of a type variable pass on all dims of the one wire that surely flows through them, tags included; where
-    several may flow (a switch whose condition is wired) nothing is known behind them.
+    several may flow (a switch whose condition is wired) nothing is known behind them. Tags beyond those that an
+    output states come from the wires of its own type, if they agree: a node need not know all that others say.
 
     Args:
         graph, registry: The graph, and the nodes that there are.
@@ -94,7 +95,8 @@ class Shapes(Mapping[tuple[str, int], str]):
                     self._outputs[call.id, index] = source
             elif not pattern.is_free:
                 axes, clashes = self._unifier.instantiate(pattern, scope, Said(call.id, f"output {output.id}"))
-                self._outputs[call.id, index] = Shape(axes, self._tags(pattern, scope))
+                tags = (*self._tags(pattern, scope), *self._further_tags(layout, index, live))
+                self._outputs[call.id, index] = Shape(axes, tags)
                 self.problems += [no_size(call, clash) for clash in clashes]
 
     def known(self, node: str, name: str) -> int | str | None:
@@ -122,6 +124,17 @@ class Shapes(Mapping[tuple[str, int], str]):
 
     def _tags(self, pattern: Pattern, scope: dict[str, int]) -> tuple[int, ...]:
         return tuple([self._unifier.name(scope, f"@{tag}") for tag in pattern.tags]) if pattern.tags else ()
+
+    def _further_tags(self, layout: Layout, index: int, live: Mapping[str, Wire]) -> tuple[int, ...]:
+        """Tags after those that an output states: those on which all wires of its own type agree pass through."""
+        stated, types = len(layout.outputs[index].tags), layout.declaration.outputs[index].type_ids
+        alike = [wire for name, wire in live.items() if layout.declaration.by_input[name].type_ids == types]
+        if not stated or not alike:
+            return ()
+        shapes = [self._outputs.get((wire.node, wire.output)) for wire in alike]
+        found = [shape.tags[stated:] if shape else () for shape in shapes]
+        values = [[self._unifier.value(tag) for tag in tags] for tags in found]
+        return found[0] if None not in values[0] and all(one == values[0] for one in values) else ()
 
     def _join(
         self, call: NodeCall, name: str, wire: Wire, source: Shape, layout: Layout, scope: dict[str, int]

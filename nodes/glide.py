@@ -21,14 +21,20 @@ from .sockets import PIXELS, Condition
 class LoadedGlide(NamedTuple):
     """A GLIDE checkpoint: the model, and the noise schedule that it was trained with."""
 
-    model: Socket[GlideModel, "channels context width @space"]
+    model: Socket[GlideModel, "channels context width @space @sides"]
     schedule: Socket[NoiseSchedule, "steps"]
 
 
 def _header_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
     spec = identify(checkpoint, component=COMPONENT).spec
-    steps = len(SCHEDULES[spec.schedule]())
-    return {"channels": 3, "context": spec.text_context, "width": spec.text_width, "steps": steps, "space": PIXELS}
+    return {
+        "channels": 3,
+        "context": spec.text_context,
+        "width": spec.text_width,
+        "steps": len(SCHEDULES[spec.schedule]()),
+        "space": PIXELS,
+        "sides": str(spec.size_multiple),
+    }
 
 
 @node(category="glide", title="Load GLIDE", static_dims=_header_dims)
@@ -92,9 +98,9 @@ def glide_empty_text(model: Socket[GlideModel, "_ context width @space"]) -> Soc
 
 @node(category="glide", title="GLIDE denoiser")
 def glide_denoiser(
-    model: Socket[GlideModel, "channels context width @space"],
+    model: Socket[GlideModel, "channels context width @space @sides"],
     text: Socket[Condition, "_ context width"],
-) -> Socket[Denoiser, "channels @space"]:
+) -> Socket[Denoiser, "channels @space @sides"]:
     """GLIDE's prediction of eps and variance under a text, as a leaf of a guidance expression.
 
     Args:

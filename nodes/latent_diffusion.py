@@ -26,7 +26,7 @@ from .sockets import Condition, Image, Mask
 class LoadedLatentDenoiser(NamedTuple):
     """A latent denoiser: the model, and the noise schedule that it was trained with."""
 
-    model: Socket[LatentModel, "channels width @space"]
+    model: Socket[LatentModel, "channels width @space @sides"]
     schedule: Socket[NoiseSchedule, "steps"]
 
 
@@ -36,6 +36,7 @@ def _denoiser_dims(checkpoint: Path, space: str = "", **_: object) -> Mapping[st
         "channels": identity.dims["latent_channels"],
         "width": identity.dims["context_width"],
         "space": latent_model.denoiser_space(identity, space),
+        "sides": str(identity.spec.size_multiple),
         "steps": latent_model.STEPS,
     }
 
@@ -68,9 +69,9 @@ def load_latent_denoiser(
 
 @node(category="latent diffusion")
 def latent_denoiser(
-    model: Socket[LatentModel, "channels width @space"],
+    model: Socket[LatentModel, "channels width @space @sides"],
     condition: Socket[Condition, "_ _ width"] | None = None,
-) -> Socket[Denoiser, "channels @space"]:
+) -> Socket[Denoiser, "channels @space @sides"]:
     """A latent denoiser under a text or a class, as a leaf of a guidance expression.
 
     Args:
@@ -96,12 +97,12 @@ def latent_denoiser(
 
 @node(category="latent diffusion")
 def latent_inpainting_denoiser(
-    model: Socket[LatentModel, "channels width @space"],
+    model: Socket[LatentModel, "channels width @space @sides"],
     autoencoder: Socket[Autoencoder, "channels @space"],
     image: Socket[Image, "_ height width 3"],
     mask: Socket[Mask, "_ height width"],
     condition: Socket[Condition, "_ _ width"] | None = None,
-) -> Socket[Denoiser, "channels @space"]:
+) -> Socket[Denoiser, "channels @space @sides"]:
     """A latent denoiser that was trained for inpainting: it sees the masked picture's latents and the mask.
 
     Both published conventions are known by the model's channels: latent diffusion's own (holes black, mask -1

@@ -29,13 +29,13 @@ socket_type("SEGMENTATION_ENCODER", SpatialRescaler, "An encoder of segmentation
 
 @node(category="latent diffusion")
 def latent_upscaling_denoiser(
-    model: Socket[LatentModel, "channels width @space"],
+    model: Socket[LatentModel, "channels width @space @sides"],
     image: Socket[Image, "_ _ _ 3"],
     condition: Socket[Condition, "_ _ width"] | None = None,
     noise_level: Annotated[int, Number(min=0, max=999)] = 20,
     seed: Annotated[int, Seed()] = 0,
     first_item: Annotated[int, Number(min=0, max=1_000_000)] = 0,
-) -> Socket[Denoiser, "channels @space"]:
+) -> Socket[Denoiser, "channels @space @sides"]:
     """A latent denoiser that enlarges a picture, which it sees beside x_t.
 
     Both published ones are known by what they take: latent diffusion's own super-resolution (the picture alone)
@@ -62,11 +62,11 @@ def latent_upscaling_denoiser(
 
 @node(category="latent diffusion")
 def latent_depth_denoiser(
-    model: Socket[LatentModel, "channels width @space"],
+    model: Socket[LatentModel, "channels width @space @sides"],
     autoencoder: Socket[Autoencoder, "channels @space"],
     depth: Socket[Image, "_ height width 3"],
     condition: Socket[Condition, "_ _ width"] | None = None,
-) -> Socket[Denoiser, "channels @space"]:
+) -> Socket[Denoiser, "channels @space @sides"]:
     """A latent denoiser that follows a depth map (Stable Diffusion 2 depth).
 
     Args:
@@ -109,7 +109,11 @@ def load_box_encoder(checkpoint: Checkpoint, context: Context = INJECTED) -> Soc
     return layouts.load_box_encoder(path, device=context.policy.torch_device, dtype=context.policy.torch_dtype)
 
 
-@node(category="latent diffusion")
+def _are_boxes(boxes: str) -> None:
+    conditioning.boxes_of(boxes)
+
+
+@node(category="latent diffusion", validate=_are_boxes)
 def encode_boxes(
     encoder: Socket[BoxEncoder, "positions width"],
     boxes: Annotated[str, Text(multiline=True)],
@@ -157,11 +161,11 @@ def load_segmentation_encoder(
 
 @node(category="latent diffusion")
 def latent_semantic_denoiser(
-    model: Socket[LatentModel, "channels width @space"],
+    model: Socket[LatentModel, "channels width @space @sides"],
     encoder: Socket[SpatialRescaler, "classes"],
     segmentation: Socket[Image, "_ height width 3"],
     condition: Socket[Condition, "_ _ width"] | None = None,
-) -> Socket[Denoiser, "channels @space"]:
+) -> Socket[Denoiser, "channels @space @sides"]:
     """A latent denoiser that follows a segmentation, which it sees, encoded, beside x_t.
 
     Args:

@@ -7,12 +7,24 @@ from typing import Annotated
 from ..diffusion import solvers
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.schedules import NoiseSchedule
+from ..errors import GlidewireError
 from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Seed, Slider
 from . import sampling
 from .sockets import Sample, Start
+
+
+def sides_fit(height: int, width: int, sides: str) -> None:
+    """Raise a GlidewireError for sides that are no multiples of what a network halves them down to."""
+    if height % int(sides) or width % int(sides):
+        raise GlidewireError(
+            "the sides do not fit the network",
+            expected=f"multiples of {sides}",
+            got=f"{height} x {width}",
+            hint="Change the height and width where sampling starts.",
+        )
 
 
 @node(category="sampling")
@@ -88,9 +100,9 @@ def interpolate_starts(
     return sampling.between(first, second, weight)
 
 
-@node(category="sampling")
+@node(category="sampling", validate=sides_fit)
 def ddim_inversion(
-    denoiser: Socket[Denoiser, "channels @space"],
+    denoiser: Socket[Denoiser, "channels @space @sides"],
     schedule: Socket[NoiseSchedule, "_"],
     sample: Socket[Sample, "batch channels height width @space"],
     seed: Annotated[int, Seed()] = 0,
@@ -111,9 +123,9 @@ def ddim_inversion(
     return sampling.inverted_start(denoiser, schedule, sample, seed, context)
 
 
-@node(category="sampling", memo=sampling.MEMO)
+@node(category="sampling", validate=sides_fit, memo=sampling.MEMO)
 def ancestral_sampler(
-    denoiser: Socket[Denoiser, "channels @space"],
+    denoiser: Socket[Denoiser, "channels @space @sides"],
     schedule: Socket[NoiseSchedule, "_"],
     start: Socket[Start, "batch channels height width @space"],
     clip: bool = True,
@@ -136,9 +148,9 @@ def ancestral_sampler(
     return sampling.run(denoiser, schedule, start, solvers.ancestral(clip=clip), context)
 
 
-@node(category="sampling", memo=sampling.MEMO)
+@node(category="sampling", validate=sides_fit, memo=sampling.MEMO)
 def ddim_sampler(
-    denoiser: Socket[Denoiser, "channels @space"],
+    denoiser: Socket[Denoiser, "channels @space @sides"],
     schedule: Socket[NoiseSchedule, "_"],
     start: Socket[Start, "batch channels height width @space"],
     eta: Annotated[float, Slider(min=0.0, max=1.0, step=0.05)] = 0.0,

@@ -937,3 +937,26 @@ def test_a_validation_that_asks_for_what_the_node_does_not_have_is_a_mistake_of_
         def lonely(number: int = 1) -> int:
             """A node."""
             return number
+
+
+@node(category="check")
+def tagged(clip: str, more: str) -> Socket[Embedding, "1 8 @clip @more"]:
+    """An embedding with two tags."""
+
+
+@node(category="check")
+def mixed(
+    first: Socket[Embedding, "_ width @clip"], second: Socket[Embedding, "_ width @clip"] | None = None
+) -> Socket[Embedding, "1 width @clip"]:
+    """A mixture that knows one tag."""
+
+
+@pytest.mark.parametrize(
+    ("texts", "dims"),
+    [(["a"], "1 8 @clip=c @more=a"), (["a", "a"], "1 8 @clip=c @more=a"), (["a", "b"], "1 8 @clip=c")],
+)
+def test_tags_that_a_node_does_not_know_pass_through_where_its_inputs_agree(texts: list[str], dims: str) -> None:
+    calls = [NodeCall(str(n), "GlidewireTagged", {"clip": "c", "more": text}) for n, text in enumerate(texts)]
+    wires = dict(zip(("first", "second"), (Wire(call.id, 0) for call in calls), strict=False))
+    graph = Graph([*calls, NodeCall("m", "GlidewireMixed", wires)])
+    assert check(graph, Registry([tagged.declaration, mixed.declaration]), Folders()).dims["m", 0] == dims
