@@ -14,14 +14,18 @@ from ..graph_runtime.widgets import Number, Text
 from ..models.first_stage.model import Autoencoder
 from ..models.paella.token_autoencoder import TokenAutoencoder
 from .embeddings import tensors_of
-from .number_lists import indices_of
+from .number_lists import indices_of, items_of
 from .sockets import Image, Mask, Sample
 from .token_sockets import Embedding, Tokens
 
 Items = Annotated[str, Text()]
 
 
-@node(category="batches")
+def _are_items(items: str) -> None:
+    items_of(items)
+
+
+@node(category="batches", validate=_are_items)
 def select_images(images: Socket[Image, "_ height width 3"], items: Items = "0") -> Socket[Image, "_ height width 3"]:
     """Take some pictures of a batch, in any order, any of them more than once.
 
@@ -38,7 +42,7 @@ def select_images(images: Socket[Image, "_ height width 3"], items: Items = "0")
     return Image(images[indices_of(items, len(images))])
 
 
-@node(category="batches")
+@node(category="batches", validate=_are_items)
 def select_samples(
     samples: Socket[Sample, "_ channels height width @space"], items: Items = "0"
 ) -> Socket[Sample, "_ channels height width @space"]:
@@ -57,7 +61,7 @@ def select_samples(
     return replace(samples, tensor=samples.tensor[indices_of(items, len(samples.tensor))])
 
 
-@node(category="batches")
+@node(category="batches", validate=_are_items)
 def select_tokens(
     tokens: Socket[Tokens, "_ rows columns @codebook"], items: Items = "0"
 ) -> Socket[Tokens, "_ rows columns @codebook"]:
@@ -76,7 +80,7 @@ def select_tokens(
     return replace(tokens, tensor=tokens.tensor[indices_of(items, len(tokens.tensor))])
 
 
-@node(category="batches")
+@node(category="batches", validate=_are_items)
 def select_embeddings(
     embeddings: Socket[Embedding, "_ width @clip"], items: Items = "0"
 ) -> Socket[Embedding, "_ width @clip"]:

@@ -42,6 +42,15 @@ def box(height: int, width: int, sides: tuple[int, int, int, int]) -> Tensor:
     Raises:
         GlidewireError: The box is empty, or leaves the mask.
     """
+    require_box(height, width, sides)
+    left, top, right, bottom = sides
+    mask = torch.zeros(1, height, width)
+    mask[:, top:bottom, left:right] = 1
+    return mask
+
+
+def require_box(height: int, width: int, sides: tuple[int, int, int, int]) -> None:
+    """Raise a GlidewireError for a box (left, top, right, bottom) that is empty or leaves the mask."""
     left, top, right, bottom = sides
     if not (left < right <= width and top < bottom <= height):
         raise GlidewireError(
@@ -49,9 +58,6 @@ def box(height: int, width: int, sides: tuple[int, int, int, int]) -> Tensor:
             expected=f"left < right <= {width} and top < bottom <= {height}",
             got=f"left {left}, right {right}, top {top}, bottom {bottom}",
         )
-    mask = torch.zeros(1, height, width)
-    mask[:, top:bottom, left:right] = 1
-    return mask
 
 
 def strokes_of(text: str, radius: float) -> list[tuple[float, list[tuple[float, float]]]]:

@@ -73,7 +73,19 @@ def mask_to_image(mask: Socket[Mask, "batch height width"]) -> Socket[Image, "ba
     return Image(mask.clamp(0, 1)[..., None].expand(-1, -1, -1, 3).contiguous())
 
 
-@node(category="masks")
+def _box_lies_inside(width: int, height: int, left: int, top: int, right: int, bottom: int) -> None:
+    masking.require_box(height, width, (left, top, right, bottom))
+
+
+def _is_colour(colour: str) -> None:
+    masking.colour(colour)
+
+
+def _are_strokes(strokes: str) -> None:
+    masking.strokes_of(strokes, 1.0)
+
+
+@node(category="masks", validate=_box_lies_inside)
 def box_mask(
     width: Side = 256,
     height: Side = 256,
@@ -98,7 +110,7 @@ def box_mask(
     return Mask(masking.box(height, width, (left, top, right, bottom)))
 
 
-@node(category="masks")
+@node(category="masks", validate=_is_colour)
 def colour_mask(
     image: Socket[Image, "batch height width 3"],
     colour: Annotated[str, Text()] = "#ff0000",
@@ -121,7 +133,7 @@ def colour_mask(
     return Mask((distance <= tolerance + 1e-6).float())
 
 
-@node(category="masks")
+@node(category="masks", validate=_are_strokes)
 def brush_mask(
     strokes: Annotated[str, Text(multiline=True)],
     width: Side = 256,

@@ -67,7 +67,11 @@ def scene_prompts(count: Annotated[int, Number(min=1, max=2000)] = 8, seed: Anno
     return [prompt.text for prompt in held_out_prompts(count, seed)]
 
 
-@node(category="scenes", by_value=True)
+def _is_caption(prompt: str) -> None:
+    parse(prompt)
+
+
+@node(category="scenes", by_value=True, validate=_is_caption)
 def judge_scenes(
     image: Socket[Image, "_ side side 3"],
     prompt: Annotated[str, Text(multiline=True)] = "a red cube left of a blue sphere",

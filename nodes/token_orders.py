@@ -17,7 +17,11 @@ Steps = Annotated[int, Number(min=1, max=1000)]
 Factor = Annotated[float, Slider(min=0.05, max=10.0, step=0.05)]
 
 
-@node(category="paella", title="MaskGIT sampler")
+def _is_schedule(schedule: str) -> None:
+    masking.mask_share(schedule.strip(), 0.5, 2)
+
+
+@node(category="paella", title="MaskGIT sampler", validate=_is_schedule)
 def maskgit_sampler(
     denoiser: Socket[Denoiser, "_ @codebook"],
     start: Socket[TokenStart, "batch rows columns @codebook"],

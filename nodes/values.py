@@ -9,9 +9,17 @@ from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Seed, Text, Wired
-from .number_lists import numbers_of
+from .number_lists import numbers_of, whole_numbers_of
 
 T = TypeVar("T")
+
+
+def _are_numbers(numbers: str) -> None:
+    numbers_of(numbers)
+
+
+def _are_whole(numbers: str) -> None:
+    whole_numbers_of(numbers)
 
 
 @node(category="values", by_value=True)
@@ -106,7 +114,7 @@ def seed_list(first: Annotated[int, Seed()] = 0, count: Annotated[int, Number(mi
     return [first + index for index in range(count)]
 
 
-@node(category="values", by_value=True)
+@node(category="values", by_value=True, validate=_are_numbers)
 def number_list(numbers: Annotated[str, Text()] = "1, 2, 3") -> list[float]:
     """A list of numbers, a guidance scale's for one: what it is wired to runs once for each.
 
@@ -122,7 +130,7 @@ def number_list(numbers: Annotated[str, Text()] = "1, 2, 3") -> list[float]:
     return numbers_of(numbers)
 
 
-@node(category="values", by_value=True)
+@node(category="values", by_value=True, validate=_are_whole)
 def integer_list(numbers: Annotated[str, Text()] = "4, 8, 12") -> list[int]:
     """A list of whole numbers, of steps for one: what it is wired to runs once for each.
 
@@ -135,10 +143,63 @@ def integer_list(numbers: Annotated[str, Text()] = "4, 8, 12") -> list[int]:
 
     Source: none (utility).
     """
-    found = numbers_of(numbers)
-    if any(number != int(number) for number in found):
-        raise GlidewireError("the list holds numbers that are not whole", expected='"4, 8, 12"', got=repr(numbers[:80]))
-    return [int(number) for number in found]
+    return whole_numbers_of(numbers)
+
+
+@node(category="values", by_value=True)
+def mean(numbers: list[Annotated[float, Wired()]]) -> float:
+    """The mean of a list of numbers, of a metric over many seeds for one.
+
+    Args:
+        numbers: The list.
+
+    Returns: Their sum over their count.
+
+    Raises: GlidewireError for an empty list.
+
+    Source: none (utility).
+    """
+    if not numbers:
+        raise GlidewireError("an empty list has no mean", expected="at least one number", got="none")
+    return sum(numbers) / len(numbers)
+
+
+@node(category="values", by_value=True)
+def join_texts(texts: list[Annotated[str, Wired()]], between: Annotated[str, Text()] = "\n") -> str:
+    """Join a list of texts, labels of a grid for one.
+
+    Args:
+        texts: The list.
+        between: What stands between them; a line break by default.
+
+    Returns: One text.
+
+    Source: none (utility).
+    """
+    return between.join(texts)
+
+
+@node(category="values", by_value=True)
+def number_text(
+    number: Annotated[float, Wired()],
+    before: Annotated[str, Text()] = "",
+    after: Annotated[str, Text()] = "",
+    digits: Annotated[int, Number(min=0, max=12)] = 2,
+) -> str:
+    """Write a number as a text.
+
+    Args:
+        number: The number.
+        before, after: What stands around it.
+        digits: Behind the decimal point; zeros at the end are left out.
+
+    Returns: "before" + the number + "after".
+
+    Source: none (utility).
+    """
+    shown = f"{number:.{digits}f}"
+    shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
+    return f"{before}{'0' if shown == '-0' else shown}{after}"
 
 
 @node(category="values")

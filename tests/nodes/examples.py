@@ -998,4 +998,7 @@ EXAMPLES: dict[str, Example] = {
     # byt5
     "load_byt5": lambda m: {"checkpoint": m.byt5_file},
     "byt5_text": lambda m: {"encoder": m.byt5, "prompt": "ein roter Würfel"},
+    "mean": just(numbers=[0.5, 1.0]),
+    "join_texts": just(texts=["a", "b"]),
+    "number_text": just(number=2.50, before="scale "),
 }

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
 import torch
 from glidewire.errors import GlidewireError
-from glidewire.nodes import batches
+from glidewire.nodes import batches, latent_pictures, masks, scene_world, token_orders
 from glidewire.nodes.number_lists import indices_of, numbers_of
 from glidewire.nodes.sockets import Image
 from glidewire.nodes.token_sockets import Embedding
-from glidewire.nodes.values import integer_list, number_list
+from glidewire.nodes.values import integer_list, join_texts, mean, number_list, number_text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,3 +84,39 @@ def test_empty_canvases_know_their_space(materials: Any) -> None:
     assert tokens.tensor.tolist() == [[[5] * 4] * 2] * 3
     with pytest.raises(GlidewireError, match="there is no such code; expected 0 to 31; got 32"):
         batches.empty_tokens(materials.token_autoencoder, code=32)
+
+
+def test_lists_become_one_value() -> None:
+    assert mean([1.0, 2.0, 6.0]) == 3
+    with pytest.raises(GlidewireError, match="an empty list has no mean"):
+        mean([])
+    assert join_texts(["a", "b"]) == "a\nb"
+    assert [number_text(number) for number in (2.5, 3.0, -0.001, 100.0)] == ["2.5", "3", "0", "100"]
+    assert number_text(1 / 3, "scale ", " %", 3) == "scale 0.333 %"
+    assert number_text(120.0, digits=0) == "120"
+
+
+@pytest.mark.parametrize(
+    ("node", "values", "words"),
+    [
+        (batches.select_images, {"items": "x"}, "names no items of a batch"),
+        (number_list, {"numbers": "1, b"}, "something else than numbers"),
+        (integer_list, {"numbers": "1.5"}, "not whole"),
+        (masks.box_mask, {"left": 9, "right": 9}, "does not lie in the mask"),
+        (masks.colour_mask, {"colour": "redd"}, "no colour"),
+        (masks.brush_mask, {"strokes": "1"}, "no stroke"),
+        (latent_pictures.encode_boxes, {"boxes": "1"}, "no box"),
+        (token_orders.maskgit_sampler, {"schedule": "sine"}, "unknown schedule of masks"),
+        (scene_world.judge_scenes, {"prompt": "a horse"}, "not a sentence of the scene grammar"),
+    ],
+)
+def test_texts_that_cannot_be_read_are_told_before_anything_runs(node: Any, values: dict[str, Any], words: str) -> None:
+    given = {entry.id: entry.default for entry in node.declaration.inputs} | values
+    told = []
+    for function in node.declaration.validate:
+        try:
+            function(**{name: given[name] for name in inspect.signature(function).parameters})
+        except GlidewireError as problem:
+            told.append(str(problem))
+    assert len(told) == 1
+    assert words in told[0]
