@@ -13,7 +13,7 @@ export function markOf({ mark, problems }) {
   if (!mark) return null;
   const cost = mark.seconds == null ? "" : seconds(mark.seconds);
   const waits = mark.status === "run" || mark.status === "effect";
-  const parts = [WORDS[mark.status], waits && cost ? `≈ ${cost}` : cost, waits || mark.nbytes == null ? "" : bytes(mark.nbytes)];
+  const parts = [WORDS[mark.status], waits && mark.seconds >= 0.001 ? `≈ ${cost}` : cost, waits || mark.nbytes == null ? "" : bytes(mark.nbytes)];
   return [COLOURS[mark.status], parts.filter(Boolean).join(" · ")];
 }
 
