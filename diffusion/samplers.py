@@ -213,7 +213,7 @@ def sdedit_start(x_0: Tensor, schedule: NoiseSchedule, strength: float, noise: N
     Raises:
         GlidewireError: If the strength is outside [0, 1].
 
-    Source: Meng et al. 2021 (SDEdit), Alg. 1; Ho et al. 2020, eq. 4.
+    Source: Meng et al. 2021 (SDEdit); Ho et al. 2020, eq. 4.
     """
     if not 0 <= strength <= 1:
         raise GlidewireError("sdedit_start: impossible strength", expected="0 to 1", got=strength)

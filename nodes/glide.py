@@ -52,7 +52,7 @@ def load_glide(
 
     Raises: GlidewireError with the whole list of missing, unexpected and misshapen keys.
 
-    Source: Nichol et al. 2021 (GLIDE, 2112.10741), section 4.
+    Source: Nichol et al. 2021 (GLIDE, 2112.10741), section 4.1.
     """
     path = context.folders.find("models", checkpoint)
     model = load_model(path, device=context.policy.torch_device, dtype=context.policy.torch_dtype)
@@ -74,7 +74,7 @@ def glide_text_encoder(
 
     Returns: Text states "1 context width", and the text embedding that is added to the time embedding.
 
-    Source: Nichol et al. 2021 (GLIDE), section 3.
+    Source: Nichol et al. 2021 (GLIDE), section 4.1.
     """
     tensors, dropped = model.encode_prompt(prompt)
     if dropped:
@@ -109,6 +109,6 @@ def glide_denoiser(
 
     Returns: A denoiser on "channels @space".
 
-    Source: Nichol et al. 2021 (GLIDE), section 3.
+    Source: Nichol et al. 2021 (GLIDE), section 4.1.
     """
     return Leaf(model.network, text.tensors)

@@ -39,7 +39,7 @@ def glide_inpainting_denoiser(
 
     Raises: GlidewireError for a model without these channels, or a mask of another size.
 
-    Source: Nichol et al. 2021 (GLIDE, 2112.10741), section 2.4.
+    Source: Nichol et al. 2021 (GLIDE, 2112.10741), section 4.3.
     """
     _require(model.spec.takes_known_pixels, model, "was not fine-tuned for inpainting", "inpaint")
     return Leaf(model.network, {**text.tensors, **_known(image, mask)})
@@ -63,7 +63,7 @@ def known_region(
 
     Raises: GlidewireError for a mask that does not fit, or a sample of another space.
 
-    Source: Nichol et al. 2021 (GLIDE), section 2.4; compare Song et al. 2021 (2011.13456), appendix I.2.
+    Source: Nichol et al. 2021 (GLIDE), section 4.3; compare Song et al. 2021 (2011.13456), appendix I.2.
     """
     sampling.require_space(denoiser, sample.space)
     return guidance.known_region(denoiser, sample.tensor, inpainting.kept_cells(mask, sample.tensor))
@@ -91,7 +91,7 @@ def glide_upsampler_denoiser(
     Raises: GlidewireError for a model that is no upsampler, a picture without a mask or a mask without a
         picture, or a model that has no use for them.
 
-    Source: Nichol et al. 2021 (GLIDE), sections 2.4 and 4; Ho et al. 2021 (cascades, 2106.15282).
+    Source: Nichol et al. 2021 (GLIDE), sections 4.1 and 4.3; Ho et al. 2021 (cascades, 2106.15282).
     """
     _require(model.spec.takes_low_resolution, model, "is no upsampler", "upsample")
     if (image is None) != (mask is None):
@@ -137,7 +137,7 @@ def glide_upsample(
 
     Raises: GlidewireError as noise_start, respace and ddim_sampler.
 
-    Source: Nichol et al. 2021 (GLIDE), section 4, and its released sampler; Song et al. 2021 (DDIM), eq. 12.
+    Source: Nichol et al. 2021 (GLIDE), section 4.1, and its released sampler; Song et al. 2021 (DDIM), eq. 12.
     """
     start = sampling.noise_start(denoiser, (batch, height, width), seed, first_item, temperature)
     kept = schedules.respace(schedule, spacing)

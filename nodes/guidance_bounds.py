@@ -99,7 +99,7 @@ def scale_schedule(
 
     Returns: The schedule, for the guidance nodes.
 
-    Source: Wang et al. 2024 (2404.13040), section 3.
+    Source: Wang et al. 2024 (2404.13040).
     """
     return ScaleSchedule(first, last, shape)
 
@@ -128,6 +128,6 @@ def noise_level_interval(
 
     Raises: GlidewireError if low is above high.
 
-    Source: Kynkäänniemi et al. 2024 (2404.07724), section 3.
+    Source: Kynkäänniemi et al. 2024 (2404.07724).
     """
     return Interval(*guidance.noise_interval(schedule, low, high))

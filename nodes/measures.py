@@ -205,6 +205,6 @@ def boundary_error(
 
     Raises: GlidewireError for a mask of another size, or one without an edge.
 
-    Source: after Nichol et al. 2021 (GLIDE, 2112.10741), section 2.4.
+    Source: after Nichol et al. 2021 (GLIDE, 2112.10741), section 4.3.
     """
     return picture_metrics.boundary_error(image.movedim(-1, 1), mask)

@@ -42,7 +42,7 @@ def load_noised_clip(
 
     Raises: GlidewireError for other files, and for towers that were not trained together.
 
-    Source: Nichol et al. 2021 (GLIDE, 2112.10741), section 2.3.
+    Source: Nichol et al. 2021 (GLIDE, 2112.10741), section 4.4.
     """
     image, text = (context.folders.find("models", name) for name in (image_encoder, text_encoder))
     device, dtype = context.policy.torch_device, context.policy.torch_dtype
@@ -63,7 +63,7 @@ def noised_clip_text_encoder(
 
     Returns: The text's embedding "1 width".
 
-    Source: Nichol et al. 2021 (GLIDE), section 2.3.
+    Source: Nichol et al. 2021 (GLIDE), section 4.4.
     """
     embedding, dropped = model.encode_prompt(prompt)
     if dropped:

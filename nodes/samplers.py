@@ -74,7 +74,7 @@ def noised_start(
 
     Returns: x_t, "batch channels height width".
 
-    Source: Meng et al. 2021 (SDEdit, 2108.01073), algorithm 2.
+    Source: Meng et al. 2021 (SDEdit, 2108.01073).
     """
     return sampling.noised_start(sample, schedule, strength, seed, first_item)
 

@@ -37,7 +37,7 @@ def magnitude_aware(
     Raises:
         GlidewireError: If a scale is not finite, the damping is below 0, or the interval is not one.
 
-    Source: Zhu et al. 2025 (MAMBO-G), section 3.
+    Source: Zhu et al. 2025 (MAMBO-G).
     """
     scale = checked("magnitude_aware", scale)
     if not damping >= 0:

@@ -22,7 +22,7 @@ def annealing(t: float, clean_until: float, noise_from: float) -> float:
         clean_until: tau_1.
         noise_from: tau_2.
 
-    Source: Sadat et al. 2023 (CADS), eq. 3.
+    Source: Sadat et al. 2023 (CADS), the annealing schedule gamma.
     """
     if t <= clean_until:
         return 1.0
@@ -42,7 +42,7 @@ def noised_condition(condition: Tensor, noise: Tensor, gamma: float, noise_scale
     Returns:
         Shaped as y.
 
-    Source: Sadat et al. 2023 (CADS), Alg. 1 and eq. 4 and 5.
+    Source: Sadat et al. 2023 (CADS), Alg. 1.
     """
     noised = math.sqrt(gamma) * condition + noise_scale * math.sqrt(1 - gamma) * noise
     others = tuple(range(1, condition.ndim))

@@ -40,7 +40,7 @@ def frequency_decoupled(
         GlidewireError: If there is no scale, one is not finite, or the interval is not one; when run, if x_t is not a
             picture, or too small for so many levels.
 
-    Source: Sadat et al. 2025 (Guidance in the frequency domain enables high-fidelity sampling), section 4.
+    Source: Sadat et al. 2025 (Guidance in the frequency domain enables high-fidelity sampling).
     """
     if not scales:
         raise GlidewireError("frequency_decoupled: needs at least one scale")

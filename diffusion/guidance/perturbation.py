@@ -30,7 +30,7 @@ def perturbed(
     Raises:
         GlidewireError: If a scale is not finite or the interval is not one.
 
-    Source: Ahn et al. 2024 (PAG), eq. 16; Hong et al. 2022 (SAG), eq. 15; Hyung et al. 2024 (STG).
+    Source: Ahn et al. 2024 (PAG); Hong et al. 2022 (SAG); Hyung et al. 2024 (STG).
     """
     scale = checked("perturbed", scale)
 

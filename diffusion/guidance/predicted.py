@@ -39,7 +39,7 @@ class PredictedGradient:
         critic: Judges it.
         through_network: Which of the two.
 
-    Source: Crowson 2021 (CLIP guided diffusion); Bansal et al. 2023 (Universal Guidance, 2302.07121), eq. 6.
+    Source: Crowson 2021 (CLIP guided diffusion); Bansal et al. 2023 (Universal Guidance, 2302.07121), forward guidance.
     """
 
     def __init__(self, denoiser: Denoiser, critic: Critic, *, through_network: bool = True) -> None:

@@ -106,7 +106,7 @@ def tangential(
     Raises:
         GlidewireError: If a scale is not finite or the interval is not one.
 
-    Source: Kwon et al. 2025 (TCFG), section 3.
+    Source: Kwon et al. 2025 (TCFG).
     """
     scale = checked("tangential", scale)
 

@@ -23,7 +23,7 @@ def known_region(denoiser: Denoiser, known: Tensor, mask: Tensor) -> Denoiser:
     Raises:
         GlidewireError: When run, if either does not broadcast to x_t.
 
-    Source: the inpainting of GLIDE (Nichol et al. 2022), section 2.4; compare Song et al. 2021, appendix I.2.
+    Source: the inpainting of GLIDE (Nichol et al. 2022), section 4.3; compare Song et al. 2021, appendix I.2.
     """
 
     def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:

@@ -44,7 +44,7 @@ class ScaleSchedule:
     Raises:
         GlidewireError: If a scale is not finite or there is no such shape.
 
-    Source: Wang et al. 2024 (Analysis of classifier-free guidance weight schedulers), section 3.
+    Source: Wang et al. 2024 (Analysis of classifier-free guidance weight schedulers).
     """
 
     first: float
@@ -106,7 +106,7 @@ def noise_interval(schedule: NoiseSchedule, low: float, high: float) -> tuple[fl
     Raises:
         GlidewireError: If not 0 <= low <= high.
 
-    Source: Kynkäänniemi et al. 2024 (guidance in a limited interval), section 3.
+    Source: Kynkäänniemi et al. 2024 (guidance in a limited interval).
     """
     if not 0 <= low <= high:
         raise GlidewireError(

@@ -136,7 +136,7 @@ def perpendicular_negative(
         GlidewireError: If there are not as many weights as negatives, a number is not finite, or the interval is
             not one.
 
-    Source: Armandpour et al. 2023 (Perp-Neg), eq. 7 and 8.
+    Source: Armandpour et al. 2023 (Perp-Neg).
     """
     scale = checked("perpendicular_negative", scale)
     strengths = _strengths("perpendicular_negative", "negative", negatives, weights)

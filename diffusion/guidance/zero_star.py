@@ -40,7 +40,7 @@ def zero_star(
     Raises:
         GlidewireError: If a scale is not finite, there are fewer than 0 zero steps, or the interval is not one.
 
-    Source: Fan et al. 2025 (CFG-Zero*), eq. 8 and section 4.2.
+    Source: Fan et al. 2025 (CFG-Zero*): the optimised scale, and zero-init.
     """
     scale = checked("zero_star", scale)
     if zero_steps < 0:

@@ -55,7 +55,7 @@ class NoisedClip:
         Raises:
             GlidewireError: Text that is not valid Unicode.
 
-        Source: Nichol et al. 2021 (GLIDE), section 2.3.
+        Source: Nichol et al. 2021 (GLIDE), section 4.4.
         """
         encoded = self.tokenizer.encode(prompt, self.text.spec.context)
         device = next(self.text.parameters()).device
