@@ -12,6 +12,7 @@ from ...diffusion.quantization import PrincipalComponents
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
 from ..clip.model import CLIP
+from ..handle import Handle
 from ..registry import Identity
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AutoregressivePriorModel:
+class AutoregressivePriorModel(Handle):
     """An autoregressive prior.
 
     Attributes:
@@ -34,14 +35,6 @@ class AutoregressivePriorModel:
     def components(self) -> PrincipalComponents:
         """The directions whose coordinates are its codes."""
         return self.network.codec.components
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
 
 def identify_autoregressive_prior(path: str | Path) -> Identity:

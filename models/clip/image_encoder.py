@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
+from ..handle import Handle
 from ..registry import Identity
 from .spec import ClipImageSpec
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ImageEncoder:
+class ImageEncoder(Handle):
     """An image tower.
 
     Attributes:
@@ -34,14 +35,6 @@ class ImageEncoder:
     def spec(self) -> ClipImageSpec:
         """The tower's hyper-parameters."""
         return self.network.spec
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     @torch.no_grad()
     def embedding(self, picture: Tensor) -> Tensor:

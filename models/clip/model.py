@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoint import content_digest, identify, load_identified
+from ..handle import Handle
 from ..registry import Identity
 from .spec import PUBLISHED, ClipSpec
 
@@ -24,7 +25,7 @@ _ONLY_LAION = ("ViT-H/14", "ViT-g/14", "ViT-bigG/14")
 
 
 @dataclass(frozen=True)
-class ClipModel:
+class ClipModel(Handle):
     """Both towers of a CLIP.
 
     Attributes:
@@ -41,14 +42,6 @@ class ClipModel:
     def spec(self) -> ClipSpec:
         """The networks' hyper-parameters."""
         return self.network.spec
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> tuple[dict[str, Tensor], str]:

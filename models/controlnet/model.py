@@ -16,6 +16,7 @@ from ...diffusion.denoiser import Denoiser, Leaf
 from ...diffusion.rewriting import leaves, with_leaves
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
+from ..handle import Handle
 from ..registry import Identity
 from ..view import free_name
 from .spec import ControlNetSpec
@@ -36,7 +37,7 @@ _LARGEST = 2.0
 
 
 @dataclass(frozen=True)
-class ControlModel:
+class ControlModel(Handle):
     """A control network: ControlNet's, or Prompt Diffusion's.
 
     Attributes:
@@ -53,14 +54,6 @@ class ControlModel:
     def spec(self) -> ControlNetSpec:
         """The network's hyper-parameters."""
         return self.network.spec
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     def controlling(self, denoiser: Denoiser, hints: Mapping[str, Tensor], strengths: Sequence[float]) -> Denoiser:
         """A guidance expression all of whose latent leaves are controlled.

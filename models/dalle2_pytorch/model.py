@@ -12,6 +12,7 @@ from ...diffusion.schedules import SCHEDULES, NoiseSchedule
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
 from ..clip.model import CLIP
+from ..handle import Handle
 from ..registry import Identity
 from .spec import DiffusionPriorSpec
 
@@ -23,7 +24,7 @@ PUBLISHED_CLIP = "ViT-L/14 of OpenAI"
 
 
 @dataclass(frozen=True)
-class LaionPriorModel:
+class LaionPriorModel(Handle):
     """A diffusion prior trained with DALLE2-pytorch.
 
     Attributes:
@@ -41,14 +42,6 @@ class LaionPriorModel:
     def schedule(self) -> NoiseSchedule:
         """The noise schedule that it was trained with."""
         return SCHEDULES[self.network.spec.schedule](self.network.spec.timesteps)
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
 
 def identify_laion_prior(path: str | Path) -> Identity:

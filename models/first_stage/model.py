@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...errors import GlidewireError
 from ..checkpoint import content_digest, identify, load_identified
+from ..handle import Handle
 from ..registry import Identity
 from .spec import PUBLISHED, FirstStageSpec
 
@@ -22,7 +23,7 @@ SPACE = "glidewire.space"
 
 
 @dataclass(frozen=True)
-class Autoencoder:
+class Autoencoder(Handle):
     """A first stage, and the space of its scaled latents.
 
     Attributes:
@@ -37,14 +38,6 @@ class Autoencoder:
     def spec(self) -> FirstStageSpec:
         """The network's hyper-parameters."""
         return self.network.spec
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     @torch.no_grad()
     def encode(self, picture: Tensor, noise: Tensor | None = None) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoint import identify, load_identified
+from ..handle import Handle
 from .checkpoint import COMPONENT, tokenizer
 from .spec import GlideSpec
 from .tokenizer import GlideTokenizer
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class GlideModel:
+class GlideModel(Handle):
     """A network with its tokenizer.
 
     Attributes:
@@ -35,14 +36,6 @@ class GlideModel:
     def spec(self) -> GlideSpec:
         """The network's hyper-parameters."""
         return self.network.spec
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> tuple[dict[str, Tensor], str]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
+from ..handle import Handle
 from ..registry import Identity
 from .spec import ImagenSpec
 from .tokenizer import FILES, T5Tokenizer
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class T5TextEncoder:
+class T5TextEncoder(Handle):
     """A T5 encoder with its tokenizer.
 
     Attributes:
@@ -31,14 +32,6 @@ class T5TextEncoder:
 
     network: T5Text
     tokenizer: T5Tokenizer
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> tuple[dict[str, Tensor], str]:
@@ -100,7 +93,7 @@ def _folder_of_tokenizer(path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class ImagenModel:
+class ImagenModel(Handle):
     """One stage of a cascade of pixel diffusion models.
 
     Attributes:
@@ -113,14 +106,6 @@ class ImagenModel:
     def spec(self) -> ImagenSpec:
         """The stage's hyper-parameters."""
         return self.network.spec
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
 
 def identify_stage(path: str | Path) -> Identity:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
 from ..clip.image_encoder import ImageEncoder
+from ..handle import Handle
 from ..registry import Identity
 from .spec import IpAdapterSpec
 
@@ -25,7 +26,7 @@ embedding: their mean, their mean direction at their mean length, or the first l
 
 
 @dataclass(frozen=True)
-class AdapterModel:
+class AdapterModel(Handle):
     """An image-prompt adapter.
 
     Attributes:
@@ -40,14 +41,6 @@ class AdapterModel:
     def spec(self) -> IpAdapterSpec:
         """The adapter's hyper-parameters."""
         return self.network.spec
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     @torch.no_grad()
     def tokens(

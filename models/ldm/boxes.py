@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...errors import GlidewireError
 from ..checkpoint import load_identified
+from ..handle import Handle
 from ..registry import Identity
 from .text import identify_text_encoder
 
@@ -94,7 +95,7 @@ def _corners(box: Box, vocabulary: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class BoxEncoder:
+class BoxEncoder(Handle):
     """The encoder of layouts.
 
     Attributes:
@@ -102,14 +103,6 @@ class BoxEncoder:
     """
 
     network: Bert
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     @torch.no_grad()
     def encode(self, boxes: Sequence[Box], crop: Box = WHOLE) -> Tensor:

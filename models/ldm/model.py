@@ -13,6 +13,7 @@ from ...diffusion.schedules import NoiseSchedule, scaled_linear
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
 from ..first_stage.model import SPACE, identify_autoencoder, space_of
+from ..handle import Handle
 from ..registry import Identity
 from .spec import UnetSpec
 
@@ -50,7 +51,7 @@ _FIRST_STAGE_PARTS = {"first stage", "vae"}
 
 
 @dataclass(frozen=True)
-class LatentModel:
+class LatentModel(Handle):
     """A latent denoiser, which knows its space.
 
     Attributes:
@@ -68,14 +69,6 @@ class LatentModel:
     def schedule(self) -> NoiseSchedule:
         """The noise schedule that the network was trained with."""
         return scaled_linear(STEPS, *self.spec.betas)
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
 
 def identify_denoiser(path: str | Path) -> Identity:

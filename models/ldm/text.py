@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
+from ..handle import Handle
 from ..registry import Identity
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _LOADERS = {"clip_text": "CLIP", "ldm": "BERT"}
 
 
 @dataclass(frozen=True)
-class TextEncoder:
+class TextEncoder(Handle):
     """A network of texts with its tokenizer.
 
     Attributes:
@@ -33,14 +34,6 @@ class TextEncoder:
 
     network: ClipText | Bert
     tokenizer: ClipTokenizer | BertTokenizer
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> tuple[dict[str, Tensor], str]:

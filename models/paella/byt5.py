@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
+from ..handle import Handle
 from ..registry import Identity
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def byte_tokens(text: str, positions: int = POSITIONS) -> tuple[Tensor, str]:
 
 
 @dataclass(frozen=True)
-class ByT5:
+class ByT5(Handle):
     """A ByT5 encoder.
 
     Attributes:
@@ -61,14 +62,6 @@ class ByT5:
     def width(self) -> int:
         """Width of the states."""
         return self.network.spec.width
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> tuple[Tensor, str]:

@@ -12,6 +12,7 @@ import torch
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
 from ..clip.model import CLIP
+from ..handle import Handle
 from ..registry import Identity
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ PUBLISHED: Mapping[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class PaellaModel:
+class PaellaModel(Handle):
     """A token predictor that knows what its tokens and its vectors are.
 
     Attributes:
@@ -45,14 +46,6 @@ class PaellaModel:
     def codebook(self) -> str:
         """Which first stage's tokens it predicts."""
         return self.network.space
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
 
 def identify_predictor(path: str | Path) -> Identity:

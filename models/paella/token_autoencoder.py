@@ -14,6 +14,7 @@ from ..checkpoint import content_digest, identify, load_identified
 from ..digest import network_digest
 from ..first_stage.spec import PUBLISHED as PUBLISHED_STAGES
 from ..first_stage.spec import FirstStageSpec
+from ..handle import Handle
 from ..registry import Identity
 from .model import CODEBOOK
 from .spec import VqganSpec
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TokenAutoencoder:
+class TokenAutoencoder(Handle):
     """A vector-quantised first stage, and the name of its codebook.
 
     Attributes:
@@ -48,10 +49,6 @@ class TokenAutoencoder:
     def digest(self) -> str:
         """Content identity of the weights, for cache keys."""
         return network_digest(self.network, self.spec, self.network.content_digest)
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
     @torch.no_grad()
     def encode(self, picture: Tensor, gumbel: Tensor | None = None) -> Tensor:

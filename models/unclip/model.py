@@ -14,6 +14,7 @@ from ...errors import GlidewireError
 from ..checkpoint import identify, load, load_identified
 from ..clip.model import CLIP
 from ..first_stage.model import SPACE
+from ..handle import Handle
 from ..registry import Identity
 from .spec import DECODERS, PRIORS
 
@@ -31,7 +32,7 @@ PIXELS, MOVQ = "pixels", "MoVQ"
 
 
 @dataclass(frozen=True)
-class PriorModel:
+class PriorModel(Handle):
     """A diffusion prior with the statistics of its embeddings.
 
     Attributes:
@@ -51,10 +52,6 @@ class PriorModel:
         """Content identity of the numbers, for cache keys."""
         return f"{self.network.digest()} {self.statistics.digest() if self.statistics else ''}"
 
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
-
     @torch.no_grad()
     def picture_embedding(self, x_0: Tensor) -> Tensor:
         """The CLIP embedding "batch width" that a sample stands for; errors as `Prior.picture_embedding`."""
@@ -62,7 +59,7 @@ class PriorModel:
 
 
 @dataclass(frozen=True)
-class DecoderModel:
+class DecoderModel(Handle):
     """A decoder of embeddings.
 
     Attributes:
@@ -72,14 +69,6 @@ class DecoderModel:
 
     network: Decoder
     clip: str
-
-    def digest(self) -> str:
-        """Content identity of the weights, for cache keys."""
-        return self.network.digest()
-
-    def nbytes(self) -> int:
-        """Bytes that the weights take."""
-        return sum(weight.numel() * weight.element_size() for weight in self.network.parameters())
 
 
 def identify_part(path: str | Path, component: str) -> Identity:
