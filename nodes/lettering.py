@@ -30,12 +30,13 @@ def wrapped(text: str, width: int, size: int) -> list[str]:
     return lines
 
 
-def label(text: str, width: int, height: int, size: int) -> Tensor:
-    """A text in black on white in the middle, "height width 3" in [0, 1]; what has no room is cut off."""
+def label(text: str, width: int, height: int, size: int, *, top: bool = False) -> Tensor:
+    """A text in black on white, "height width 3", in the middle or at the top; what has no room is cut off."""
     canvas = Image.new("L", (width, height), 255)
     pen = ImageDraw.Draw(canvas)
     joined = "\n".join(wrapped(text, width - 2, size))
-    pen.multiline_text((width / 2, height / 2), joined, fill=0, font=font(size), anchor="mm", align="center")
+    place, anchor = ((width / 2, 2), "ma") if top else ((width / 2, height / 2), "mm")
+    pen.multiline_text(place, joined, fill=0, font=font(size), anchor=anchor, align="center")
     grey = torch.from_numpy(np.array(canvas, dtype=np.float32) / 255)
     return grey[..., None].expand(-1, -1, 3)
 
@@ -76,7 +77,7 @@ def sheet(
         top, left = over + gap + index // columns * cell[0], beside + gap + index % columns * cell[1]
         put(picture, top, left)
         if index < len(labels) and under:
-            put(label(labels[index], width, under, size), top + height, left)
+            put(label(labels[index], width, under, size, top=True), top + height, left)
     for column, text in enumerate(heads[0]):
         put(label(text, width, over, size), 0, beside + gap + column * cell[1])
     for row, text in enumerate(heads[1]):

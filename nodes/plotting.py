@@ -118,7 +118,7 @@ class _Plot:
         middle = (self.left + self.right) / 2
         write((middle, 0.4 * em), self.title, fill="black", font=self.font, anchor="mt")
         write((middle, self.bottom + 1.9 * em), self.axes[0], fill="black", font=self.font, anchor="mt")
-        write((0.4 * em, self.top - 0.5 * em), self.axes[1], fill="black", font=self.font, anchor="lb")
+        write((0.4 * em, self.top - 0.7 * em), self.axes[1], fill="black", font=self.font, anchor="ls")
         self._legend()
         for index, line in enumerate(self.lines):
             points = [self.place(x, y) for x, y in zip(line.x, line.y, strict=True)]
@@ -134,5 +134,5 @@ class _Plot:
         em, right = self.letters, self.right
         for index, line in reversed(list(enumerate(self.lines))):
             shade = COLOURS[index % len(COLOURS)]
-            self.pen.text((right, self.top - 0.5 * em), line.name, fill=shade, font=self.font, anchor="rb")
+            self.pen.text((right, self.top - 0.7 * em), line.name, fill=shade, font=self.font, anchor="rs")
             right -= self.pen.textlength(line.name, self.font) + em

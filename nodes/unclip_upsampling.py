@@ -79,7 +79,7 @@ def unclip_upsampler_denoiser(
     Source: Ramesh et al. 2022 (unCLIP), section 2.1 and appendix C; the last step: Lee et al. 2022 (Karlo).
     """
     require_pixels(sample)
-    conditioning = {"low_res": sample.tensor.clamp(-1, 1)}
+    conditioning = {"low_res": sample.tensor}
     leaf = Leaf(model.network, conditioning)
     if model.last_step is None:
         return leaf

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from glidewire.diffusion.denoiser import active
+from glidewire.diffusion.noise import FixedNoise
+from glidewire.diffusion.samplers import sample as walk
+from glidewire.diffusion.schedules import respace
+from glidewire.diffusion.solvers import ancestral
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime.context import Context
 from glidewire.models.checkpoint import load
-from glidewire.models.unclip.upsampling import load_upsampler
+from glidewire.models.unclip.upsampling import UpsamplerModel, load_upsampler
 from glidewire.nodes import samplers, schedules, unclip_upsampling
 from glidewire.nodes.sockets import Sample
 from safetensors.torch import load_file, save_file
@@ -40,6 +45,22 @@ def test_the_last_step_alone_has_a_network_of_its_own(materials: Any, steps: int
     networks = [active(denoiser, index, steps) for index in range(steps)]
     assert networks[-1].network is model.last_step
     assert all(one is not networks[-1] for one in networks[:-1])
+
+
+@torch.no_grad()
+def test_the_published_run_is_one_walk_under_the_nodes_denoiser(parity: Any, tmp_path: Path) -> None:
+    case = parity("karlo_sr")
+    torch.save({"state_dict": case.weights}, tmp_path / "sr.ckpt")
+    first, last = (
+        load(tmp_path / "sr.ckpt", component=component, stated=case.config["model"])
+        for component in ("upsampler", "upsampler_last_step")
+    )
+    schedule = respace(first.spec.noise_schedule, case.config["respacing"])
+    small = Sample(case.inputs.get("low_res_small", case.inputs.get("low_res")))
+    denoiser = unclip_upsampling.unclip_upsampler_denoiser(UpsamplerModel(first, last), small, len(schedule))
+    noise = FixedNoise(list(case.inputs["sample/noise"]))
+    made = walk(denoiser, schedule, case.inputs["sample/x_T"], ancestral(first.spec.x_0_bound), noise)
+    case.assert_close("sample/result", made)
 
 
 def test_denoisers_take_turns(materials: Any) -> None:
