@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import GlidewireError
 
 _LONGEST_SHOWN = 80
+_MOST_ENTRIES = 50_000
 
 
 @dataclass(frozen=True)
@@ -76,19 +80,14 @@ class Folders:
         return None, outside
 
     def listing(self, folder: str, suffixes: Iterable[str] = ()) -> list[str]:
-        """The files (relative names, sorted) in the folders called `folder` that have one of the endings."""
+        """The files (relative names, sorted) in the folders called `folder` that have one of the endings.
+
+        Hidden files and folders, linked folders and those that are closed to us are left out; of an enormous folder
+        what lies nearest to its top is listed.
+        """
         wanted = tuple(suffixes)
-        found: set[str] = set()
-        for root in self.roots(folder):
-            if root.is_dir():
-                found |= {
-                    path.relative_to(root).as_posix()
-                    for path in root.rglob("*")
-                    if path.is_file()
-                    and (not wanted or path.suffix.lower() in wanted)
-                    and not any(part.startswith(".") for part in path.relative_to(root).parts)
-                }
-        return sorted(found)
+        names = {name for root in self.roots(folder) for name in _files_inside(root)}
+        return sorted(name for name in names if not wanted or PurePosixPath(name).suffix.lower() in wanted)
 
     def destination(self, name: str) -> Path:
         """The path of a new file inside the output folder; its parent exists afterwards.
@@ -121,6 +120,26 @@ class Folders:
                 f"{name!r} leads outside the output folder", expected=f"a name inside {root}", got=name
             )
         return target
+
+
+def _files_inside(root: Path) -> Iterator[str]:
+    """The names of files below a folder, level by level, until so many entries were looked at."""
+    waiting, seen = deque([""]), 0
+    while waiting and seen < _MOST_ENTRIES:
+        folder = waiting.popleft()
+        try:
+            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        except OSError:  # not there, no folder, or closed to us
+            continue
+        seen += len(entries)
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            with suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{folder}{entry.name}/")
+                elif entry.is_file():
+                    yield f"{folder}{entry.name}"
 
 
 def user_path(name: str | Path, what: str) -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from glidewire.errors import GlidewireError
+from glidewire.graph_runtime import folders as module
 from glidewire.graph_runtime.folders import Folders, near, user_path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -80,6 +81,18 @@ def test_a_listing_is_sorted_and_leaves_hidden_files_out(folders):
     assert folders.listing("input") == ["a.png", "c.png", "deep/b.PNG", "notes.txt"]
     assert folders.listing("input", [".png"]) == ["a.png", "c.png", "deep/b.PNG"]
     assert folders.listing("models") == []
+
+
+def test_a_listing_of_an_enormous_folder_is_what_lies_nearest_to_its_top(folders, house, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_ENTRIES", 4)  # first/ has four entries, its folders are not looked into any more
+    assert folders.listing("input") == ["a.png", "c.png", "notes.txt"]
+
+
+def test_a_listing_follows_no_linked_folder_and_survives_what_it_cannot_read(folders, house):
+    (house / "first" / "round").symlink_to(house / "first")
+    (house / "first" / "gone.png").symlink_to(house / "nowhere")
+    (house / "first" / "loop.png").symlink_to("loop.png")
+    assert folders.listing("input") == ["a.png", "c.png", "deep/b.PNG", "notes.txt"]
 
 
 def test_destinations_lie_inside_the_output_folder(folders, house):
