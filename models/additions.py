@@ -200,3 +200,15 @@ def grid_of(positions: int, size: tuple[int, int]) -> tuple[int, int]:
     if height * width != positions:
         raise GlidewireError("attention of another grid", expected=f"{size} halved", got=f"{positions} positions")
     return height, width
+
+
+def require_region(what: str, mask: Tensor, size: tuple[int, int]) -> None:
+    """Raise a GlidewireError unless a mask "batch channels height width" is of x_t's size, or a whole multiple."""
+    factor = max(mask.shape[-1] // size[1], 1)
+    if mask.ndim != 4 or tuple(mask.shape[2:]) != (size[0] * factor, size[1] * factor):
+        raise GlidewireError(
+            f"{what} region does not fit the picture",
+            expected=f"a mask of {size[0]} x {size[1]}, or a whole multiple of that",
+            got=" x ".join(map(str, mask.shape[2:])),
+            hint="Resize the mask to the picture that is sampled.",
+        )

@@ -189,7 +189,7 @@ def edit_timesteps(
     return EditTimesteps(t_edit, editing.first_reaching(*bottleneck_runs.table(noised), boost_distance))
 
 
-@node(category="sampling", title="Boosted DDIM sampler (Asyrp)")
+@node(category="sampling", title="Boosted DDIM sampler (Asyrp)", memo=sampling.MEMO)
 def boosted_sampler(
     denoiser: Socket[Denoiser, "channels @space"],
     schedule: Socket[NoiseSchedule, "_"],

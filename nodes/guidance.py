@@ -171,7 +171,7 @@ def zero_star_guidance(
 
     Returns: The guided denoiser, on the same "channels @space".
 
-    Source: Fan et al. 2025 (2503.18886), eq. 8.
+    Source: Fan et al. 2025 (CFG-Zero*, 2503.18886).
     """
     return guidance.zero_star(conditional, unconditional, chosen(scale, schedule), zero_steps, start, end)
 
@@ -196,7 +196,7 @@ def tangential_guidance(
 
     Returns: The guided denoiser, on the same "channels @space".
 
-    Source: Kwon et al. 2025 (2503.18137), section 3.
+    Source: Kwon et al. 2025 (TCFG, 2503.18137).
     """
     return guidance.tangential(conditional, unconditional, chosen(scale, schedule), start, end)
 
@@ -223,7 +223,7 @@ def magnitude_aware_guidance(
 
     Returns: The guided denoiser, on the same "channels @space".
 
-    Source: Zhu et al. 2025 (2508.03442), section 3.
+    Source: Zhu et al. 2025 (MAMBO-G, 2508.03442).
     """
     return guidance.magnitude_aware(conditional, unconditional, chosen(scale, schedule), damping, start, end)
 
@@ -236,6 +236,8 @@ def frequency_decoupled_guidance(
     low_scale: Strength = 3.0,
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    high_schedule: Socket[ScaleSchedule, "_"] | None = None,
+    low_schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """Guide fine detail and coarse structure by scales of their own: the two levels of a Laplacian pyramid.
 
@@ -245,9 +247,11 @@ def frequency_decoupled_guidance(
         high_scale: Strength for high frequencies (detail); 1 is conditional.
         low_scale: Strength for low frequencies (layout, colour); less keeps variety.
         start, end: The part of the sampling steps, from 0 to 1, in which guidance acts.
+        high_schedule, low_schedule: Scales that change over the run, in the place of the numbers.
 
     Returns: The guided denoiser, on the same "channels @space".
 
-    Source: Sadat et al. 2025 (2506.19713), section 4.
+    Source: Sadat et al. 2025 (2506.19713).
     """
-    return guidance.frequency_decoupled(conditional, unconditional, [high_scale, low_scale], start, end)
+    scales = [chosen(high_scale, high_schedule), chosen(low_scale, low_schedule)]
+    return guidance.frequency_decoupled(conditional, unconditional, scales, start, end)

@@ -13,7 +13,7 @@ from ..diffusion.schedules import NoiseSchedule
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Slider, Text
-from .guidance import Fraction, Strength, chosen, interval, interval
+from .guidance import Fraction, Strength, chosen, interval
 
 Places = Annotated[str, Text()]
 
@@ -42,7 +42,7 @@ def perturbed_attention_guidance(
 
     Raises: GlidewireError for a network without attention of the picture to itself there, naming where it has some.
 
-    Source: Ahn et al. 2024 (2403.17377), eq. 15 and 16.
+    Source: Ahn et al. 2024 (PAG, 2403.17377).
     """
     return _perturbed(denoiser, "identity", places, math.inf, chosen(scale, schedule), start, end)
 
@@ -69,7 +69,7 @@ def skip_layer_guidance(
 
     Raises: GlidewireError for a network without attention of the picture to itself there, naming where it has some.
 
-    Source: Hyung et al. 2024 (STG, 2411.18664), section 3.
+    Source: Hyung et al. 2024 (STG, 2411.18664).
     """
     return _perturbed(denoiser, "skip", places, math.inf, chosen(scale, schedule), start, end)
 
@@ -98,7 +98,7 @@ def smoothed_energy_guidance(
 
     Raises: GlidewireError for a network without attention of the picture to itself there, naming where it has some.
 
-    Source: Hong 2024 (2408.00760), section 4.
+    Source: Hong 2024 (SEG, 2408.00760).
     """
     return _perturbed(denoiser, "smooth", places, sigma or math.inf, chosen(scale, schedule), start, end)
 
@@ -113,6 +113,7 @@ def self_attention_guidance(
     place: Places = "middle",
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    scale_schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """Away from what is predicted of a picture that is blurred where the network looks: eps = g + scale · (c - w).
 
@@ -126,19 +127,20 @@ def self_attention_guidance(
         threshold: How much more than the mean a position is looked at where the picture is blurred.
         place: Which attention is looked at.
         start, end: The part of the sampling steps, from 0 to 1, in which guidance acts.
+        scale_schedule: A scale that changes over the run, in the place of `scale`.
 
     Returns: The guided denoiser, on the same "channels @space".
 
     Raises: GlidewireError for a network without such attention, or (when run) a timestep that the schedule lacks.
 
-    Source: Hong et al. 2022 (2210.00939), algorithm 1.
+    Source: Hong et al. 2022 (SAG, 2210.00939).
     """
     from ..models.attention.degraded import degrading
     from ..models.attention.worse import worsened
 
     conditional = _first(denoiser)
     network = degrading(conditional, schedule, sigma, threshold, place)
-    return guidance.perturbed(*worsened(network, denoiser, conditional), scale, start, end)
+    return guidance.perturbed(*worsened(network, denoiser, conditional), chosen(scale, scale_schedule), start, end)
 
 
 def _first(denoiser: Denoiser) -> Leaf:

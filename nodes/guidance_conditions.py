@@ -27,6 +27,10 @@ def composable_guidance(
     fourth_weight: Strength = 3.0,
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    first_schedule: Socket[ScaleSchedule, "_"] | None = None,
+    second_schedule: Socket[ScaleSchedule, "_"] | None = None,
+    third_schedule: Socket[ScaleSchedule, "_"] | None = None,
+    fourth_schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """Several conditions at once, AND and NOT: eps = u + sum of weight · (c - u).
 
@@ -38,12 +42,19 @@ def composable_guidance(
         second, third, fourth: More, if wired.
         first_weight, second_weight, third_weight, fourth_weight: Above 0 is AND, below 0 NOT.
         start, end: The part of the sampling steps, from 0 to 1, in which guidance acts.
+        first_schedule, second_schedule, third_schedule, fourth_schedule: Weights that change over the run, in the
+            place of the numbers.
 
     Returns: The guided denoiser, on the same "channels @space".
 
     Source: Liu et al. 2022 (2206.01714), eq. 11 and 13.
     """
-    wired = ((first, first_weight), (second, second_weight), (third, third_weight), (fourth, fourth_weight))
+    wired = (
+        (first, chosen(first_weight, first_schedule)),
+        (second, chosen(second_weight, second_schedule)),
+        (third, chosen(third_weight, third_schedule)),
+        (fourth, chosen(fourth_weight, fourth_schedule)),
+    )
     pairs = [(condition, weight) for condition, weight in wired if condition is not None]
     conditions, weights = zip(*pairs, strict=True)
     return guidance.composable(conditions, unconditional, weights, start, end)
@@ -110,7 +121,7 @@ def perpendicular_negative_guidance(
 
     Returns: The guided denoiser, on the same "channels @space".
 
-    Source: Armandpour et al. 2023 (2304.04968), eq. 7 and 8.
+    Source: Armandpour et al. 2023 (Perp-Neg, 2304.04968).
     """
     pairs = [(negative, negative_weight), (second_negative, second_weight)]
     wired = [(each, weight) for each, weight in pairs if each is not None]
@@ -129,6 +140,8 @@ def image_and_text_guidance(
     text_scale: Strength = 7.5,
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    image_schedule: Socket[ScaleSchedule, "_"] | None = None,
+    text_schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """A scale for the image and one for the text: eps = u + s_I · (I - u) + s_T · (IT - I).
 
@@ -139,12 +152,14 @@ def image_and_text_guidance(
         image_scale: s_I: how closely the image is followed.
         text_scale: s_T: how strongly the text changes it. With both scales 1 it is IT alone.
         start, end: The part of the sampling steps, from 0 to 1, in which guidance acts.
+        image_schedule, text_schedule: Scales that change over the run, in the place of the numbers.
 
     Returns: The guided denoiser, on the same "channels @space".
 
     Source: Brooks et al. 2022 (InstructPix2Pix, 2211.09800), eq. 3.
     """
-    return guidance.two_scale(image_and_text, image, unconditional, image_scale, text_scale, start, end)
+    scales = chosen(image_scale, image_schedule), chosen(text_scale, text_schedule)
+    return guidance.two_scale(image_and_text, image, unconditional, *scales, start, end)
 
 
 @node(category="guidance", title="Anneal condition (CADS)")

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..additions import Attended, AttentionAddition, grid_of, layers_at
+from ..additions import Attended, AttentionAddition, grid_of, layers_at, require_region
 from ..view import UnetView
 from .called import Call, CalledView, check_positions, marked, text_maps, with_maps
 
@@ -46,8 +46,11 @@ class WeighedWords(UnetView):
         return f"{self.name}.weights"
 
     def attention(self, conditioning: Mapping[str, Tensor], size: tuple[int, int]) -> tuple[AttentionAddition, ...]:
-        """What is multiplied."""
-        return (_Weighing(conditioning[self.weights], size),)
+        """What is multiplied; raises GlidewireError for weights of places that are not the picture's."""
+        weights = conditioning[self.weights]
+        if weights.shape[-2:] != (1, 1):
+            require_region("the words'", weights, size)
+        return (_Weighing(weights, size),)
 
 
 @dataclass(frozen=True)

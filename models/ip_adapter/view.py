@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import GlidewireError
-from ..additions import AttentionAddition, Part, grid_of
+from ..additions import AttentionAddition, Part, grid_of, require_region
 from ..ldm.attention import attention_layers, given, split_heads
 from ..ldm.network import LatentDenoiser
 from ..ldm.view import DenoiserView
@@ -95,7 +95,7 @@ class ImagePrompted(DenoiserView):
         """The terms of attention under a prepared conditioning."""
         names, mask = self.prepared_names(), conditioning.get(f"{self.name}.mask")
         if mask is not None:
-            _check_mask(mask, size)
+            require_region("an image prompt's", mask, size)
         return (_Terms(self, {name: conditioning[name] for name in names}, size, mask),) if names else ()
 
     def layer(self, number: int) -> AdaptedLayer:
@@ -140,17 +140,6 @@ class _Terms(AttentionAddition):
             return term
         region = F.interpolate(self.mask.to(query), grid_of(query.shape[2], self.size), mode="area")
         return region.flatten(2)[..., None] * term
-
-
-def _check_mask(mask: Tensor, size: tuple[int, int]) -> None:
-    factor = max(mask.shape[-1] // size[1], 1)
-    if mask.ndim != 4 or mask.shape[1] != 1 or tuple(mask.shape[2:]) != (size[0] * factor, size[1] * factor):
-        raise GlidewireError(
-            "an image prompt's region does not fit the picture",
-            expected=f"a mask of {size[0]} x {size[1]}, or a whole multiple of that",
-            got=" x ".join(map(str, mask.shape[2:])),
-            hint="Resize the mask to the picture that is sampled.",
-        )
 
 
 def _check_fit(name: str, adapter: IpAdapter, layers: Sequence[Any], context_width: int) -> None:

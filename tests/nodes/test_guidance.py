@@ -7,8 +7,9 @@ import math
 import pytest
 from glidewire.diffusion import schedules
 from glidewire.diffusion.denoiser import Denoiser, signature
+from glidewire.diffusion.guidance import ScaleSchedule
 from glidewire.errors import GlidewireError
-from glidewire.nodes import guidance, guidance_bounds, guidance_conditions
+from glidewire.nodes import guidance, guidance_attention, guidance_bounds, guidance_conditions
 
 
 def text(denoiser: Denoiser) -> str:
@@ -67,3 +68,20 @@ def test_noise_levels_become_parts_of_the_run() -> None:
 def test_guidance_is_annealed_before_not_after(pair) -> None:
     with pytest.raises(GlidewireError, match="Anneal the conditional denoiser first, and guide the result"):
         guidance_conditions.annealed_condition(guidance.classifier_free_guidance(*pair))
+
+
+def test_every_scale_can_change_over_the_run(materials, pair) -> None:
+    c, u = pair
+    other, falling = materials.denoiser("a cone"), ScaleSchedule(5.0, 1.0)
+    for node, branches, scale, schedule in (
+        (guidance.frequency_decoupled_guidance, (c, u), "high_scale", "high_schedule"),
+        (guidance.frequency_decoupled_guidance, (c, u), "low_scale", "low_schedule"),
+        (guidance_conditions.image_and_text_guidance, (c, other, u), "image_scale", "image_schedule"),
+        (guidance_conditions.image_and_text_guidance, (c, other, u), "text_scale", "text_schedule"),
+        (guidance_conditions.composable_guidance, (u, c, other), "second_weight", "second_schedule"),
+        (guidance_attention.perturbed_attention_guidance, (c,), "scale", "schedule"),
+        (guidance_attention.self_attention_guidance, (c, materials.schedule), "scale", "scale_schedule"),
+    ):
+        changing = node(*branches, **{schedule: falling})
+        assert signature(changing, 0, 4) != signature(changing, 3, 4)
+        assert text(changing) != text(node(*branches, **{scale: 5.0}))

@@ -1,0 +1,242 @@
+"""Words as nodes: weights on states and in attention, regions, maps, prompt-to-prompt, and what does not fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from glidewire.diffusion import samplers, solvers
+from glidewire.diffusion.denoiser import Leaf
+from glidewire.diffusion.evaluator import Evaluator, evaluate
+from glidewire.diffusion.prediction import Step
+from glidewire.errors import GlidewireError
+from glidewire.nodes import latent_conditions, prompt_editing, prompt_texts
+from glidewire.nodes.guidance import classifier_free_guidance
+from glidewire.nodes.prompt_editing import prompt_to_prompt, weigh_words
+from glidewire.nodes.sockets import Start
+
+PROMPT = "a red cube"
+
+
+def guided(materials: Any, scale: float = 3.0) -> Any:
+    c = materials.latent_denoiser()
+    u = Leaf(c.network, latent_conditions.encode_prompt(materials.text_encoder, "").tensors)
+    return classifier_free_guidance(c, u, scale)
+
+
+def edited(materials: Any, denoiser: Any = None, **changes: Any) -> Any:
+    settings = {"encoder": materials.text_encoder, "schedule": materials.schedule, "source": PROMPT, "target": PROMPT}
+    return prompt_to_prompt(denoiser or guided(materials), **{**settings, **changes})
+
+
+def start(materials: Any, count: int = 2) -> torch.Tensor:
+    latents = materials.latents()
+    one = Start(latents.tensor, latents.space, seeds=(3,))
+    return prompt_editing.repeat_start(one, count).tensor
+
+
+def run(materials: Any, denoiser: Any, x_T: torch.Tensor | None = None, **options: Any) -> torch.Tensor:
+    x_T = start(materials) if x_T is None else x_T
+    return samplers.sample(denoiser, materials.schedule, x_T, solvers.ddim(0.0, clip=False), **options)
+
+
+# --- prompt-to-prompt -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["replace", "refine", "keep"])
+def test_equal_prompts_give_the_source_bit_for_bit(materials: Any, mode: str) -> None:
+    evaluator = Evaluator()
+    source, target = run(materials, edited(materials, mode=mode), evaluator=evaluator)
+    assert torch.equal(source, target)
+    assert evaluator.forwards == len(materials.schedule)
+    plain = run(materials, guided(materials), start(materials, 1))
+    torch.testing.assert_close(source, plain[0], atol=1e-4, rtol=1e-4)
+
+
+def test_a_target_differs_and_the_source_does_not_know_of_it(materials: Any) -> None:
+    source, target = run(materials, edited(materials, target="a blue cube"))
+    same, _ = run(materials, edited(materials))
+    assert torch.equal(source, same)
+    assert not torch.allclose(source, target, atol=1e-3)
+    # Without any window the target is what its own prompt makes.
+    closed = {"cross_end": 0.0, "self_end": 0.0}
+    _, free = run(materials, edited(materials, target="a blue cube", **closed))
+    blue = classifier_free_guidance(materials.latent_denoiser("a blue cube"), materials.latent_denoiser(""), 3.0)
+    torch.testing.assert_close(free, run(materials, blue, start(materials, 1))[0], atol=1e-4, rtol=1e-4)
+    assert (target - source).norm() < (free - source).norm()
+
+
+def test_weights_and_glide_and_no_guidance_work_too(materials: Any) -> None:
+    _, plain = run(materials, edited(materials, mode="keep"))
+    _, louder = run(materials, edited(materials, mode="keep", weights="red: 4"))
+    assert not torch.allclose(plain, louder, atol=1e-4)
+    x_T = materials.pixels().expand(2, -1, -1, -1)
+    for target, equal in ((PROMPT, True), ("a blue cube", False)):
+        denoiser = edited(materials, materials.denoiser(PROMPT), encoder=materials.glide, target=target)
+        source, other = run(materials, denoiser, x_T)
+        assert torch.equal(source, other) == equal
+
+
+def test_a_local_blend_keeps_the_source_outside_of_the_words(materials: Any) -> None:
+    words = {"blend_source": "red", "blend_target": "blue", "blend_start": 0.0}
+    everywhere, nowhere = (
+        run(materials, edited(materials, target="a blue cube", blend_threshold=threshold, **words))
+        for threshold in (0.0, 1.0)
+    )
+    assert torch.equal(nowhere[0], nowhere[1])
+    _, free = run(materials, edited(materials, target="a blue cube"))
+    torch.testing.assert_close(everywhere[1], free, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(everywhere[0], everywhere[1], atol=1e-3)
+    late = run(materials, edited(materials, target="a blue cube", **{**words, "blend_start": 1.0}))
+    assert torch.equal(late[1], free)
+
+
+def test_the_number_of_edited_layers_is_never_zero(materials: Any) -> None:
+    denoiser = edited(materials)
+    view = denoiser.inputs["conditional"].network
+    assert len(view.layers) == 4
+    none = materials.latent_model(context_width=0)
+    text = {"context": materials.latent_text().tensors["context"]}
+    with pytest.raises(GlidewireError, match="no attention of this kind at 'all'"):
+        edited(materials, Leaf(none.network, text))
+
+
+def test_what_cannot_be_edited_is_told(materials: Any) -> None:
+    for changes, message in (
+        ({"target": "a blue cube on top"}, r"differ in their number of words.*Use refine for words that are added"),
+        ({"weights": "sphere: 2"}, r"a word to edit is not in the prompt; expected one of \['a', 'red', 'cube'\]"),
+        ({"weights": "red"}, "words with weights cannot be read; expected such as \"red: 1.5, cube: 0.5\"; got 'red'"),
+        ({"source": "a green cube"}, "no branch of the denoiser is under this prompt"),
+        ({"blend_source": "red"}, "a local blend needs words of both prompts"),
+        ({"blend_source": "sphere", "blend_target": "red"}, "a word to edit is not in the prompt"),
+        ({"cross_start": 0.9, "cross_end": 0.1}, "impossible window"),
+        ({"blend_source": "red", "blend_target": "red", "blend_threshold": 2.0}, "impossible threshold"),
+        ({"denoiser": materials.denoiser()}, "no branch of the denoiser is under this prompt"),
+    ):
+        denoiser = changes.pop("denoiser", None)
+        with pytest.raises(GlidewireError, match=message):
+            edited(materials, denoiser, **changes)
+    with pytest.raises(GlidewireError, match=r"does not know this timestep.*Wire the schedule"):
+        evaluate(edited(materials), start(materials), Step(0, 4, 12345, 0.5, 0.6, 0.4, 0.1, 0.0, 0.5, 0.5))
+
+
+# --- words weighed ----------------------------------------------------------------------------------------------------
+
+
+def value(materials: Any, denoiser: Any) -> torch.Tensor:
+    return evaluate(denoiser, materials.latents().tensor, Step.of(materials.schedule, 1)).value
+
+
+def test_weights_of_1_change_nothing_and_others_only_their_branch(materials: Any) -> None:
+    plain = guided(materials)
+    arguments = {"encoder": materials.text_encoder, "prompt": PROMPT}
+    same = weigh_words(plain, **arguments, weights="red: 1")
+    assert torch.equal(value(materials, same), value(materials, plain))
+    louder = weigh_words(plain, **arguments, weights="red: 3")
+    assert not torch.allclose(value(materials, louder), value(materials, plain), atol=1e-4)
+    evaluator = Evaluator()
+    evaluator(louder, materials.latents().tensor, Step.of(materials.schedule, 1))
+    assert evaluator.forwards == 1
+    unconditional = louder.inputs["unconditional"]
+    assert torch.equal(value(materials, unconditional), value(materials, materials.latent_denoiser("")))
+
+
+def test_a_word_is_kept_to_a_region(materials: Any) -> None:
+    plain, arguments = materials.latent_denoiser(), {"encoder": materials.text_encoder, "prompt": PROMPT}
+    whole = weigh_words(plain, **arguments, weights="red: 2")
+    for region, outside, expected in (
+        (torch.ones(1, 8, 8), 0.0, whole),
+        (torch.zeros(1, 16, 16), 1.0, plain),
+        (materials.mask(8, 8), 2.0, whole),
+    ):
+        found = weigh_words(plain, **arguments, weights="red: 2", region=region, outside=outside)
+        torch.testing.assert_close(value(materials, found), value(materials, expected), atol=1e-5, rtol=1e-5)
+    halved = weigh_words(plain, **arguments, weights="red: 2", region=materials.mask(8, 8), outside=0.0)
+    assert not torch.allclose(value(materials, halved), value(materials, whole), atol=1e-5)
+    wrong = weigh_words(plain, **arguments, weights="red: 2", region=torch.ones(1, 12, 8))
+    with pytest.raises(GlidewireError, match=r"the words' region does not fit.*expected a mask of 8 x 8.*got 12 x 8"):
+        value(materials, wrong)
+    with pytest.raises(GlidewireError, match="a word to edit is not in the prompt"):
+        weigh_words(plain, **arguments, weights="sphere: 2")
+    with pytest.raises(GlidewireError, match="no branch of the denoiser is under this prompt"):
+        weigh_words(materials.prior_denoiser(), **arguments, weights="red: 2")
+
+
+def test_a_text_of_other_positions_is_refused(materials: Any) -> None:
+    denoiser = materials.latent_denoiser()
+    twice = Leaf(denoiser.network, {"context": torch.cat([denoiser.conditioning["context"]] * 2, dim=1)})
+    assert prompt_texts.under(denoiser, materials.text_encoder, PROMPT)
+    with pytest.raises(GlidewireError, match="no branch of the denoiser is under this prompt"):
+        weigh_words(twice, materials.text_encoder, PROMPT, "red: 2")
+
+
+# --- words shown ------------------------------------------------------------------------------------------------------
+
+
+def test_maps_of_words_are_pictures_of_each_step_or_their_mean(materials: Any) -> None:
+    latents = materials.latents()
+    arguments = {
+        "denoiser": guided(materials), "encoder": materials.text_encoder, "schedule": materials.schedule,
+        "start": Start(latents.tensor, latents.space, seeds=(3,)), "prompt": PROMPT, "words": "red, a red cube",
+        "width": 24, "height": 16,
+    }  # fmt: skip
+    mean = prompt_editing.show_words(**arguments)
+    assert mean.shape == (2, 16, 24, 3) and 0 <= float(mean.min()) < float(mean.max()) <= 1
+    steps = [prompt_editing.show_words(**arguments, step=step) for step in (0, 3)]
+    assert not torch.allclose(steps[0], steps[1], atol=1e-3)
+    middle = prompt_editing.show_words(**arguments, places="middle")
+    assert not torch.allclose(mean, middle, atol=1e-3)
+    for changes, message in (
+        ({"step": 4}, "the run has no such step; expected 0 to 3, or -1 for all; got 4"),
+        ({"words": "sphere"}, "a word to edit is not in the prompt"),
+        ({"words": " , "}, "no word is named"),
+        ({"places": "down 9"}, "no attention of this kind at 'down 9'"),
+    ):
+        with pytest.raises(GlidewireError, match=message):
+            prompt_editing.show_words(**{**arguments, **changes})
+
+
+# --- prompts with weights ---------------------------------------------------------------------------------------------
+
+
+def test_prompts_without_weights_are_as_they_are(materials: Any) -> None:
+    plain = latent_conditions.encode_prompt(materials.text_encoder, PROMPT).tensors["context"]
+    for interpretation in ("comfy", "a1111", "a1111_no_norm", "drop"):
+        found = prompt_editing.weighted_prompt(materials.text_encoder, PROMPT, interpretation).tensors["context"]
+        assert torch.equal(found, plain)
+        weighed = prompt_editing.weighted_prompt(materials.text_encoder, "a (red:1.5) cube", interpretation)
+        assert torch.equal(weighed.tensors["context"], plain) == (interpretation == "drop")
+
+
+def test_a_word_of_weight_0_is_dropped_only_by_drop(materials: Any) -> None:
+    without = latent_conditions.encode_prompt(materials.text_encoder, "a  cube").tensors["context"]
+    dropped, comfy = (
+        prompt_editing.weighted_prompt(materials.text_encoder, "a (red:0.0) cube", interpretation).tensors["context"]
+        for interpretation in ("drop", "comfy")
+    )
+    assert torch.equal(dropped, without) and not torch.allclose(comfy, without, atol=1e-3)
+
+
+def test_square_brackets_are_a1111s_and_long_prompts_are_chunks(materials: Any) -> None:
+    encoder = materials.text_encoder
+    states = {
+        syntax: prompt_editing.weighted_prompt(encoder, "a [red] cube", "comfy", syntax).tensors["context"]
+        for syntax in ("comfy", "a1111")
+    }
+    assert states["comfy"].shape != states["a1111"].shape or not torch.equal(*states.values())
+    long = prompt_editing.weighted_prompt(encoder, "a red cube and a blue sphere and a cone").tensors["context"]
+    assert long.shape == (1, 16, 8)
+    denoiser = Leaf(materials.latent_model().network, {"context": long})
+    assert value(materials, denoiser).isfinite().all()
+    bert = latent_conditions.load_bert_text_encoder(**materials.bert_files, context=materials.context)
+    with pytest.raises(GlidewireError, match="prompt weights need CLIP's text encoder"):
+        prompt_editing.weighted_prompt(bert, PROMPT)
+
+
+def test_every_encoder_tells_its_words(materials: Any) -> None:
+    bert = latent_conditions.load_bert_text_encoder(**materials.bert_files, context=materials.context)
+    for encoder, first in ((materials.text_encoder, 1), (bert, 1), (materials.glide, 0)):
+        tokens = prompt_texts.tokenization(encoder)
+        assert tokens.word_positions(PROMPT, "a") == [first]
+        assert tokens.word_spans(PROMPT)[-1].stop <= tokens.positions
