@@ -81,8 +81,8 @@ async def served(client: aiohttp.ClientSession, server: Any, length: int, repeat
     return Took.median(times)
 
 
-async def rate(ask: Callable[[], Awaitable[None]], count: int) -> float:
-    """Requests per second, eight at a time."""
+async def rate(ask: Callable[[], Awaitable[None]], count: int) -> Took:
+    """What a request takes, eight at a time."""
     waiting = asyncio.Semaphore(8)
 
     async def one() -> None:
@@ -90,9 +90,10 @@ async def rate(ask: Callable[[], Awaitable[None]], count: int) -> float:
             await ask()
 
     await one()
-    begun = time.perf_counter()
+    begun = Took.now()
     await asyncio.gather(*(one() for _ in range(count)))
-    return count / (time.perf_counter() - begun)
+    took = Took.since(begun)
+    return Took(took.wall / count, took.processor / count)
 
 
 async def measure(lengths: list[int], repeat: int, requests: int, folder: Path) -> None:
@@ -120,7 +121,7 @@ async def measure(lengths: list[int], repeat: int, requests: int, folder: Path) 
             added, worked = with_it.wall - without.wall, with_it.processor - without.processor
             figures = (without.wall * 1e3, with_it.wall * 1e3, added / length * 1e6, worked / length * 1e6)
             table.add_row(str(length), *(f"{figure:.1f}" for figure in figures))
-        asked = Table("request", "per second", "bytes")
+        asked = Table("request", "per second", "per second of processor", "bytes")
         for path in (
             "/object_info",
             "/view?filename=picture.png",
@@ -134,7 +135,8 @@ async def measure(lengths: list[int], repeat: int, requests: int, folder: Path) 
                 async with client.get(path) as reply:
                     size = len(await reply.read())
 
-            asked.add_row(path, f"{await rate(ask, requests):.0f}", str(size))
+            took = await rate(ask, requests)
+            asked.add_row(path, f"{1 / took.wall:.0f}", f"{1 / took.processor:.0f}", str(size))
     await runner.cleanup()
     console = Console()
     console.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import Annotated, NamedTuple
 
 import torch
@@ -74,12 +75,17 @@ def tiny_crash(grain: Socket[Grain, "count"]) -> Socket[Grain, "count"]:
 
 @node(category="tiny")
 def tiny_steps(
-    grain: Socket[Grain, "count"], steps: int = 20, interrupt: int = -1, context: Context = INJECTED
+    grain: Socket[Grain, "count"],
+    steps: int = 20,
+    interrupt: int = -1,
+    pause: float = 0.0,
+    context: Context = INJECTED,
 ) -> Socket[Grain, "count"]:
     """Goes on step by step with a picture of each, and at one of them the user presses Ctrl-C."""
     for step in range(steps):
         if step == interrupt:
             signal.raise_signal(signal.SIGINT)
+        time.sleep(pause)
         context.progress(step + 1, steps, "step", preview=lambda: Picture.new("RGB", (4, 4), (200, 10, 10)))
     context.warn("the steps are over")
     return grain

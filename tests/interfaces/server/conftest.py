@@ -154,13 +154,19 @@ def run_server() -> Callable[[Server], Any]:
     return serving
 
 
-def chain(steps: int = 3, count: int = 4, name: str = "grain") -> dict[str, Any]:
+def chain(steps: int = 3, count: int = 4, name: str = "grain", pause: float = 0.0) -> dict[str, Any]:
     """The API form of a small workflow: noise, some steps with previews, and a node that keeps the sum."""
     return {
         "1": {"class_type": "GlidewireTinyNoise", "inputs": {"count": count, "seed": 1}},
-        "2": {"class_type": "GlidewireTinySteps", "inputs": {"grain": ["1", 0], "steps": steps}},
+        "2": {"class_type": "GlidewireTinySteps", "inputs": {"grain": ["1", 0], "steps": steps, "pause": pause}},
         "3": {"class_type": "GlidewireTinyKeep", "inputs": {"grain": ["2", 0], "name": name}},
     }
+
+
+@pytest.fixture
+def endless() -> dict[str, Any]:
+    """The API form of a workflow that would run for an hour: for tests that stop it."""
+    return chain(steps=100_000, pause=0.04)
 
 
 @pytest.fixture

@@ -128,8 +128,8 @@ def test_a_failing_node_is_shown_with_our_words(editor, saved, workflow):
     editor.shot("failure")
 
 
-def test_progress_and_preview_are_seen_and_cancel_stops_the_run(editor, saved, workflow, editor_server):
-    editor.load(saved(workflow(steps=50_000_000)))
+def test_progress_and_preview_are_seen_and_cancel_stops_the_run(editor, saved, endless, editor_server):
+    editor.load(saved(endless))
     editor.run()
     editor.wait("app.graph.getNodeById(2).imgs?.length > 0")
     editor.page.get_by_text("1 active").wait_for()

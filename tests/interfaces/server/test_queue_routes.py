@@ -10,13 +10,11 @@ import uuid
 import pytest
 from glidewire.interfaces.server import queue_routes, replies
 
-SLOW = 50_000_000
-
 
 @pytest.fixture
-def busy(running, workflow):
+def busy(running, endless):
     """A server with one slow job running; stopped at the end."""
-    id_ = running.queue(workflow(steps=SLOW))
+    id_ = running.queue(endless)
     while not running.get("/queue").json["queue_running"]:
         time.sleep(0.01)
     yield running

@@ -15,12 +15,12 @@ def wait_for_start(running):
         time.sleep(0.01)
 
 
-def test_queued_and_finished_jobs_survive_the_end_of_the_server(make_server, run_server, workflow, tmp_path):
+def test_queued_and_finished_jobs_survive_the_end_of_the_server(make_server, run_server, workflow, endless, tmp_path):
     place = tmp_path / "jobs" / "server.sqlite"
     with run_server(make_server(jobs=place)) as first:
         done = first.queue(workflow(name="done"))
         first.wait(done)
-        halfway = first.queue(workflow(steps=50_000_000, name="halfway"))
+        halfway = first.queue(endless)
         waiting = [first.queue(workflow(name=f"waiting {index}")) for index in range(3)]
         wait_for_start(first)
     with run_server(make_server(jobs=place)) as second:
@@ -39,7 +39,7 @@ def test_jobs_lie_beside_the_cache(make_server, tmp_path):
     server.store.close()
 
 
-def test_a_workflow_that_went_bad_while_it_waited_fails_in_words(running, workflow, tmp_path):
+def test_a_workflow_that_went_bad_while_it_waited_fails_in_words(running, endless, tmp_path):
     file = tmp_path / "input" / "note.txt"
     file.write_text("x")
     prompt = {
@@ -47,7 +47,7 @@ def test_a_workflow_that_went_bad_while_it_waited_fails_in_words(running, workfl
         "2": {"class_type": "GlidewireTinyNoise", "inputs": {}},
         "3": {"class_type": "GlidewireTinyKeep", "inputs": {"grain": ["2", 0], "name": ["1", 0]}},
     }
-    slow = running.queue(workflow(steps=50_000_000))
+    slow = running.queue(endless)
     wait_for_start(running)
     id_ = running.queue(prompt)
     file.unlink()
