@@ -86,7 +86,7 @@ def _judged(found: Mapping[str, Any]) -> list[str]:
 def _measured(found: Mapping[str, Any]) -> list[str]:
     """What was measured over fresh scenes."""
     measures: Mapping[str, float] = found["measures"]
-    retrieves = "picture of a caption" in measures
+    retrieves = any("picture of a" in name or "caption of a" in name for name in measures)
     what = (
         "no two alike; share of those for which the nearest caption, or picture, is their own"
         if retrieves

@@ -40,4 +40,9 @@ INTRODUCTIONS: Mapping[str, str] = {
         "unCLIP's diffusion prior (Ramesh et al. 2022, section 2.2) at toy size: from a caption as `mini-clip` "
         "reads it to the embedding of a picture, in diffusers' layout, with the statistics of embeddings in it."
     ),
+    "mini-noised-clip": (
+        "Noised CLIP (Nichol et al. 2021, section 2.3) at toy size, in the published layout: `mini-clip`'s image "
+        "tower, told the timestep and trained further on noised pictures. `mini-noised-clip-text.safetensors` is "
+        "`mini-clip`'s text tower under the published names."
+    ),
 }

@@ -147,6 +147,7 @@ def main(
     steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
     pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = LatentCourse.pool_size,
     scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes; by default inside OUT.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Published weights that a new run begins with.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Of weights, batches, captions and noise.")] = 0,
@@ -156,7 +157,7 @@ def main(
     course = LatentCourse(minutes=minutes, steps=steps, pool_size=pool, seed=seed)
     folder = scenes or out / "pool"
     opened = open_pool(folder, pool, SIDE, tints=course.tints, workers=threads)
-    train(Run(LatentLesson(course, opened, autoencoder, text, folder, device_named(device)), out))
+    train(Run(LatentLesson(course, opened, autoencoder, text, folder, device_named(device)), out, start=start))
 
 
 if __name__ == "__main__":

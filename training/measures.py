@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from ..diffusion import samplers, schedules, solvers
+from ..diffusion import losses, samplers, schedules, solvers
 from ..diffusion.denoiser import Leaf
 from ..diffusion.noise import SeededNoise
 from ..models.checkpoint import identify
 from ..models.clip.model import ClipModel, load_clip
 from ..models.first_stage.model import load_autoencoder
+from ..models.noised_clip.model import NoisedClip, load_noised_clip
 from ..models.paella.token_autoencoder import load_token_autoencoder
 from ..models.unclip.model import PriorModel, load_prior
 from ..scenes import Caption, Scene, render, sample_scene
@@ -122,6 +123,30 @@ def prior_retrieval(prior: PriorModel, clip: ClipModel, count: int, *, spacing: 
     }
 
 
+@torch.no_grad()
+def noised_retrieval(model: NoisedClip, count: int) -> dict[str, float]:
+    """How often the caption nearest to a noised picture is its own, at several timesteps.
+
+    Args:
+        model: Noised CLIP.
+        count: Scenes, as in `retrieval`.
+
+    Source: Nichol et al. 2021, section 2.3.
+    """
+    scenes = fresh_scenes(count, distinct=True)
+    side, steps = model.image.spec.image_size, model.image.spec.timesteps
+    pictures = np.stack([render(scene, side) for scene in scenes])
+    x_0 = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    texts = torch.cat([model.encode_prompt(everything(scene).text)[0] for scene in scenes])
+    noise = SeededNoise((0,) * count).draw(tuple(x_0.shape[1:]))
+    schedule, found = schedules.squared_cosine(steps), {}
+    for eighth in (0, 2, 4, 6):
+        timesteps = torch.full((count,), steps * eighth // 8)
+        images = model.image(losses.q_sample(x_0, timesteps, noise, schedule), timesteps)
+        found[f"caption of a picture at timestep {steps * eighth // 8}"] = _nearest(images, texts)
+    return found
+
+
 def _captions_and_images(clip: ClipModel, count: int) -> tuple[list[str], torch.Tensor]:
     scenes = fresh_scenes(count, distinct=True)
     pictures = np.stack([render(scene, clip.spec.image.image_size) for scene in scenes])
@@ -140,6 +165,9 @@ def measured(weights: Path, count: int, beside: Path) -> dict[str, float] | None
     identity = identify(weights)
     if identity.component == "clip":
         return retrieval(load_clip(weights), count)
+    if (identity.family, identity.component) == ("noised_clip", "image_encoder"):
+        text = weights.with_name(f"{weights.stem}-text.safetensors")
+        return noised_retrieval(load_noised_clip(weights, text), count)
     if (identity.family, identity.component) == ("unclip", "prior"):
         return prior_retrieval(load_prior(weights), load_clip(beside / "mini-clip.safetensors"), count)
     if identity.component != "first_stage":

@@ -158,6 +158,7 @@ def main(
     steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
     pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = NoisedClipCourse.pool_size,
     scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes; by default inside OUT.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Published weights that a new run begins with.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Of batches, captions and noise.")] = 0,
@@ -166,7 +167,7 @@ def main(
     torch.set_num_threads(threads)
     course = NoisedClipCourse(minutes=minutes, steps=steps, pool_size=pool, seed=seed)
     opened = open_pool(scenes or out / "pool", pool, SIDE, tints=course.tints, workers=threads)
-    train(Run(NoisedClipLesson(course, opened, clip, device_named(device)), out))
+    train(Run(NoisedClipLesson(course, opened, clip, device_named(device)), out, start=start))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..errors import GlidewireError
+from ..models.checkpoint import load
 from .plots import save_loss_plot
 from .sheets import save_sheet
 
@@ -100,6 +101,18 @@ class Lesson(ABC):
         """What happens once before the first step, such as learning to read or warm starts."""
         return
 
+    def begin_with(self, path: Path) -> None:
+        """Take up published weights.
+
+        Raises:
+            GlidewireError: when they are another network's, or as `models.checkpoint.load`.
+        """
+        found = load(path, dtype=None).state_dict()
+        ours = self.model.state_dict()
+        if {name: value.shape for name, value in found.items()} != {name: value.shape for name, value in ours.items()}:
+            raise GlidewireError(f"weights {path.name} are another network's than {self.name}'s")
+        self.model.load_state_dict(found)
+
     def after_step(self, step: int) -> None:
         """What happens after each update, such as the revival of codes that nothing uses."""
         return
@@ -115,14 +128,17 @@ class Run:
     Args:
         lesson: What is trained.
         folder: Where state, log, sheets and weights lie; made if missing. A state that lies there is taken up.
+        start: Published weights that a new run begins with, such as those that an earlier, shorter one made.
     """
 
-    def __init__(self, lesson: Lesson, folder: Path) -> None:
+    def __init__(self, lesson: Lesson, folder: Path, *, start: Path | None = None) -> None:
         self.lesson, self.folder, self.course = lesson, folder, lesson.course
         folder.mkdir(parents=True, exist_ok=True)
         self.step, self.seconds = 0, 0.0
         if not self.state_path.is_file():
             lesson.prepare()
+            if start is not None:
+                lesson.begin_with(start)
         self.averaged: nn.Module = copy.deepcopy(lesson.model).requires_grad_(False).eval()
         trained = [weight for weight in lesson.model.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(

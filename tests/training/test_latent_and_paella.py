@@ -39,6 +39,25 @@ def test_the_denoiser_knows_its_space(drawing: dict[str, Path]) -> None:
     assert next(drawing["latent"].parent.glob("sheet-*.png")).stat().st_size > 0
 
 
+def test_a_new_run_begins_with_what_an_earlier_one_published(
+    drawing: dict[str, Path], minis: Path, small_pool: Pool, scenes: Path, tmp_path: Path
+) -> None:
+    lesson = LatentLesson(
+        LatentCourse(steps=2, batch_size=3, pool_size=12, seed=1),
+        small_pool,
+        minis / "mini-kl-f4.safetensors",
+        minis / "mini-clip-text.safetensors",
+        scenes,
+        CPU,
+    )
+    run = Run(lesson, tmp_path, start=drawing["latent"])
+    published = load_denoiser(drawing["latent"]).network.state_dict()
+    for name, weight in run.averaged.state_dict().items():
+        assert torch.equal(weight, published[name]), name
+    with pytest.raises(GlidewireError, match=r"mini-paella.safetensors are another network's than mini-ldm's"):
+        Run(lesson, tmp_path / "other", start=drawing["paella"])
+
+
 def test_the_predictor_knows_its_codebook_and_its_clip(drawing: dict[str, Path]) -> None:
     model = load_predictor(drawing["paella"])
     assert (model.codebook, model.clip) == ("mini-vq-f4", "mini-clip")

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from glidewire.models.clip.model import load_clip
 from glidewire.models.noised_clip.model import load_noised_clip
+from glidewire.training.measures import measured
 from glidewire.training.noised_clip import NoisedClipCourse, NoisedClipLesson, image_tower
 from glidewire.training.pool import Pool
 from glidewire.training.run import Run, train
@@ -25,6 +26,8 @@ def test_its_towers_load_and_share_clips_texts(minis: Path, small_pool: Pool, tm
     lesson = NoisedClipLesson(course, small_pool, minis / "mini-clip.safetensors", torch.device("cpu"))
     path = train(Run(lesson, tmp_path))
     model = load_noised_clip(path, path.with_name("mini-noised-clip-text.safetensors"))
+    shares = measured(path, 4, minis)
+    assert shares is not None and list(shares)[-1] == "caption of a picture at timestep 750"
     assert model.image.spec.heads == model.text.spec.heads == 3
     embedding, dropped = model.encode_prompt("a large red cube")
     clip = load_clip(minis / "mini-clip.safetensors")
