@@ -22,7 +22,7 @@ from glidewire.interfaces.session import Session, pack_registry
 from playwright.sync_api import sync_playwright
 
 CHROMIUM = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
-PATIENCE = 120_000  # milliseconds, for machines with one slow core
+PATIENCE = 600_000  # milliseconds: many machines have one slow core for all of this
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,6 +40,7 @@ class Editor:
         self.outside: list[str] = []
         self.broken: list[str] = []
         page.set_default_timeout(PATIENCE)
+        page.on("dialog", lambda dialog: dialog.accept())  # leaving a page with changes
         page.on("request", lambda request: self._asked(request.url))
         page.on("pageerror", lambda error: self.broken.append(str(error)))
 

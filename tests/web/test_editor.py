@@ -76,7 +76,7 @@ def test_dims_stand_at_sockets_and_types_have_colours_of_their_own(editor: Any) 
     dims = editor.js(
         """async () => {
           const { dims } = await import('/extensions/glidewire/parts/words.js')
-          return [dims('1 3 32 32 @space=pixels'), dims('_ 77 width @clip'), dims('3 @space=kl-f8')]
+          return [dims('1 3 32 32 @space=pixels @sides=8'), dims('_ 77 width @clip'), dims('3 @space=kl-f8')]
         }"""
     )
     assert dims == ["1×3×32×32 pixels", "_×77×width", "3 kl-f8"]
@@ -146,7 +146,7 @@ def test_a_wire_that_cannot_fit_is_refused_while_it_is_dragged(page: Any) -> Non
     page.load(_text_for_clip())
     page.marked("Denoiser", "will run")
     page.drag(page.slot("Prompt", "condition", is_input=False), page.slot("CLIP", "text", is_input=True))
-    page.page.get_by_text("This wire cannot fit: 3 ≠ 2 axes").wait_for()
+    page.page.get_by_text("This wire cannot fit: 3 ≠ 2 axes").first.wait_for()
     page.shot("refused")
     assert not page.links("CLIP", "text")
     # What fits is still taken.

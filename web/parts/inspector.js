@@ -63,7 +63,7 @@ export class Inspector {
     if (!this.root.isConnected) return;
     const node = this.selected();
     const known = node && this.state.of(node);
-    const now = JSON.stringify([known?.id, node?.title, known?.mark, known?.problems, known?.dims]);
+    const now = JSON.stringify(node ? [known.id, node.title, known.mark, known.problems, known.dims] : this.state.told.totals);
     if (now === this.shown) return;
     this.shown = now;
     this.root.replaceChildren(...(node ? this.node(node, known) : this.overview()));

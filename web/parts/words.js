@@ -24,10 +24,11 @@ export function number(value) {
   return shown.includes("e") ? shown : String(Number(shown));
 }
 
-/** Dims as the server writes them ("1 3 32 32 @space=pixels") as people read them ("1×3×32×32 pixels"). */
+/** Dims as the server writes them ("1 3 32 32 @space=pixels @sides=8") as people read them: "1×3×32×32 pixels". */
 export function dims(text) {
   const words = text.split(" ").filter(Boolean);
   const axes = words.filter((word) => !word.startsWith("@"));
   const tags = words.filter((word) => word.includes("=") && word.startsWith("@")).map((word) => word.split("=")[1]);
-  return [axes.join("×"), ...tags].filter(Boolean).join(" ");
+  const names = tags.filter((tag) => !/^\d+$/.test(tag));
+  return [axes.join("×"), ...names].filter(Boolean).join(" ");
 }
