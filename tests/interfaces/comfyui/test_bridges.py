@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -240,3 +241,14 @@ def test_networks_are_found_in_whatever_holds_them():
     with memory.loaded(held):  # outside of a host nothing moves
         assert next(second.parameters()).device.type == "cpu"
     assert not memory.of_this_process(held)
+
+
+def test_nothing_imports_the_bridges_but_each_other():
+    """A floor of their own, above the doors: without a host they are not even imported."""
+    root = Path(__file__).resolve().parents[3]
+    bridges = root / "interfaces" / "comfyui" / "bridges"
+    rooms = ("interfaces", "nodes", "graph_runtime", "models", "diffusion", "training", "benchmarks")
+    for path in (path for room in rooms for path in (root / room).rglob("*.py")):
+        if bridges not in path.parents:
+            text = path.read_text()
+            assert "import bridges" not in text and ".bridges." not in text, path
