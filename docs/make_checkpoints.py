@@ -109,6 +109,11 @@ from the tests' own output: do not edit.
 *Error* and *tolerance* are the largest absolute difference and the limit of the output that comes closest to its limit;
 *outputs* counts the tensors compared. Errors are of tiny random models in float32 on a CPU: they prove the layout and
 the arithmetic. "exact" means equal token for token. Figures vary a little with the machine.
+`tests/models/test_mutations.py` shows for each family that swapped, transposed and reordered weights fail.
+
+OpenAI's CLIP files are TorchScript programs, whose tensors are read without running them. DALL·E's are pickled modules:
+`glidewire models convert` makes safetensors of them (see cli.md). `glidewire models list` says where all of these files
+are published, under which licence.
 
 | family | files | parameters | network | golden case | outputs | error | tolerance |
 |---|---|---:|---|---|---:|---:|---:|
