@@ -33,7 +33,7 @@ from . import (
 )
 from .access import Access
 from .guard import add_headers, guard
-from .jobs import JobStore
+from .job_store import JobStore
 from .outbox import Outbox
 from .queue_routes import LONGEST_PROMPT
 from .state import SERVER, Server

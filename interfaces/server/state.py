@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ..session import Session
 from .access import Access
-from .jobs import JobStore
+from .job_store import JobStore
 from .outbox import Outbox
 from .worker import Worker
 

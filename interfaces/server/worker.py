@@ -15,7 +15,8 @@ from ...graph_runtime.graph import Graph
 from ..session import Session
 from . import submission
 from .frames import Message, Outgoing
-from .jobs import Job, JobStore
+from .job_store import JobStore
+from .jobs import Job
 from .narration import Narration
 from .submission import Submission
 

@@ -74,7 +74,7 @@ def test_a_full_disk_loses_no_result_and_refuses_new_jobs(running, workflow, mon
     def full(*arguments):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr("glidewire.interfaces.server.jobs._pack", full)
+    monkeypatch.setattr("glidewire.interfaces.server.job_store._pack", full)
     reply = running.post("/prompt", {"prompt": workflow()})
     assert 400 <= reply.status < 600 and "disk" in reply.json["error"]["message"]
 

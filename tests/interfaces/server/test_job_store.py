@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from glidewire.errors import GlidewireError
-from glidewire.interfaces.server import jobs
-from glidewire.interfaces.server.jobs import FINISHED, Job, JobStore, Outcome
+from glidewire.interfaces.server import job_store
+from glidewire.interfaces.server.job_store import JobStore
+from glidewire.interfaces.server.jobs import FINISHED, Job, Outcome
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,7 +92,7 @@ def test_lists_have_pages_and_know_workflows(store):
 
 
 def test_only_the_newest_finished_jobs_are_kept(store, monkeypatch):
-    monkeypatch.setattr(jobs, "MOST_FINISHED", 3)
+    monkeypatch.setattr(job_store, "MOST_FINISHED", 3)
     ids = [store.add(new(), {}).id for _ in range(6)]
     for _ in range(5):
         store.finish(store.take(), "completed", Outcome())
