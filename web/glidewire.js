@@ -64,6 +64,8 @@ app.registerExtension({
 
   async setup() {
     colourTypes(app, [...types]);
+    // Another palette forgets the colours of types that it does not know, and shows in the style of the page.
+    new MutationObserver(() => colourTypes(app, [...types])).observe(document.documentElement, { attributeFilter: ["style"] });
     app.extensionManager?.registerSidebarTab?.(inspector.tab());
     inspector.follow();
     watchPointer(app, state, wires, (slot) => {

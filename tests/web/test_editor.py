@@ -206,7 +206,7 @@ def test_a_run_starts_from_a_step_and_ends_in_the_same_picture(editor: Any, insp
     """The node that is put in front stops before the step; what is sampled from there is the same, bit for bit."""
     inspector.get_by_role("slider").focus()
     editor.page.keyboard.press("ArrowLeft")
-    inspector.get_by_text("Start from here").click()
+    inspector.get_by_text("Start here").click()
     editor.wait("app.graph.nodes.some(node => node.type === 'GlidewireSampleUntil')")
     steps = editor.js(
         "app.graph.nodes.find(n => n.type === 'GlidewireSampleUntil').widgets.find(w => w.name === 'steps').value"

@@ -39,7 +39,7 @@ class Scrubber {
     this.pictures = element("div.glidewire-steps", {});
     this.facts = element("dl.glidewire-facts", {});
     this.plots = element("div", {});
-    this.button = element("button.glidewire-button", { type: "button", onclick: () => this.start?.(this.step) }, "Start from here");
+    this.button = element("button.glidewire-button", { type: "button", onclick: () => this.start?.(this.step) }, "Start here");
     this.button.title = "Put a node in front of the sampler that stops before this step; the result stays the same";
     this.element = element("div.glidewire-scrubber", {}, element("div.glidewire-row", {}, this.heading, start ? this.button : null), this.slider, this.pictures, this.facts, this.plots);
     for (const kind of ["keydown", "keyup"]) this.slider.addEventListener(kind, (event) => event.stopPropagation());
@@ -82,9 +82,14 @@ class Scrubber {
         shown.querySelector("figcaption").textContent = name;
       } else {
         if (!index) this.pictures.replaceChildren();
-        this.pictures.append(element("figure.glidewire-view", {}, element("img.glidewire-picture", { src: address, alt: name }), element("figcaption", {}, name)));
+        this.pictures.append(element("figure.glidewire-view", {}, element("img.glidewire-picture", { src: address, alt: name, onload: (event) => this.widen(event.target) }), element("figcaption", {}, name)));
       }
     });
+  }
+
+  /** Rows of several items stand below each other. */
+  widen({ naturalWidth, naturalHeight }) {
+    this.pictures.classList.toggle("glidewire-wide", naturalWidth > 2.5 * naturalHeight);
   }
 
   /** Sizes over one axis, what lies in [0, 1] or has another unit over another. */
