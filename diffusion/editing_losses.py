@@ -26,7 +26,7 @@ def directional_loss(source: Tensor, edited: Tensor, source_text: Tensor, target
     Raises:
         GlidewireError: Embeddings of different widths, or equal texts, which have no direction.
 
-    Source: Gal et al. 2021 (StyleGAN-NADA), eq. 2; Kwon et al. 2023 (Asyrp), eq. 8.
+    Source: Gal et al. 2021 (StyleGAN-NADA); Kwon et al. 2023 (Asyrp), section 4.
     """
     widths = [each.shape[-1] for each in (source, edited, source_text, target_text)]
     if len(set(widths)) > 1:
@@ -70,7 +70,7 @@ def asyrp_loss(
     Raises:
         GlidewireError: Samples of different shapes.
 
-    Source: Kwon et al. 2023 (Asyrp), eq. 9 and appendix; the published code's logarithm.
+    Source: Kwon et al. 2023 (Asyrp), section 4; the published code's logarithm.
     """
     if edited.shape != plain.shape:
         raise GlidewireError(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from .additions import NOTHING, Additions
@@ -93,8 +92,8 @@ def way_down(
         residuals: Added to each skip, in the order of the way down, and to the middle; or none at all.
     """
     embedding = _embedding(unet, picture, timesteps, states, class_labels)
-    if isinstance(unet, UNet2DConditionModel):
-        states = unet.process_encoder_hidden_states(states, {})  # pyrefly: ignore
+    if _takes_context(unet):
+        states = unet.process_encoder_hidden_states(states, {})
     context = {"encoder_hidden_states": states, "cross_attention_kwargs": attention}
     h = unet.conv_in(picture)
     skips = [h]
@@ -123,6 +122,11 @@ def way_up(
     return unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))
 
 
+def _takes_context(unet: Any) -> bool:
+    """Whether it is diffusers' UNet2DConditionModel; whoever only looks at files does not wait for diffusers."""
+    return hasattr(unet, "process_encoder_hidden_states")
+
+
 def _attends(block: Any) -> bool:
     return getattr(block, "has_cross_attention", False)
 
@@ -132,10 +136,10 @@ def _embedding(
 ) -> Tensor:
     """The time embedding, with the class's and what the context adds, activated where the U-Net does so once."""
     embedding = unet.time_embedding(unet.time_proj(timesteps).to(picture.dtype))
-    if not isinstance(unet, UNet2DConditionModel):
+    if not _takes_context(unet):
         return embedding if class_labels is None else embedding + unet.class_embedding(class_labels)
     of_class = unet.get_class_embed(picture, class_labels)
     embedding = embedding if of_class is None else embedding + of_class
-    added = unet.get_aug_embed(embedding, states, {})  # pyrefly: ignore
+    added = unet.get_aug_embed(embedding, states, {})
     embedding = embedding if added is None else embedding + added
     return embedding if unet.time_embed_act is None else unet.time_embed_act(embedding)

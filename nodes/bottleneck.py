@@ -225,6 +225,7 @@ def mean_h_direction(
     strength: Scale = 1.0,
     t_edit: Timestep = 500,
     of_all_timesteps: bool = False,
+    clip: bool = True,
     context: Context = INJECTED,
 ) -> Socket[WeightedDirections, "bottleneck"]:
     """The mean of what f_t adds, over the pictures of a run: at each of its timesteps, or over these too (global).
@@ -237,6 +238,7 @@ def mean_h_direction(
         strength: At which the pictures are edited; the mean is of that strength 1.
         t_edit: The last timestep that is edited.
         of_all_timesteps: One direction for all timesteps.
+        clip: Clip the predicted x_0 to [-1, 1], as pixel models want and latents do not.
 
     Returns: The mean direction, for the same "bottleneck"; apply it with trained steps as many as this run's.
 
@@ -244,5 +246,5 @@ def mean_h_direction(
 
     Source: Kwon et al. 2023 (Asyrp, 2210.10960), section 5.3 and appendix C.
     """
-    settings = bottleneck_runs.Settings(strength, t_edit, of_all_timesteps)
+    settings = bottleneck_runs.Settings(strength, t_edit, of_all_timesteps, clip)
     return bottleneck_runs.mean_direction(denoiser, direction, schedule, start, settings, context)

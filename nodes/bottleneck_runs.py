@@ -61,6 +61,7 @@ class Settings:
     strength: float
     t_edit: float
     of_all_timesteps: bool
+    clip: bool
 
 
 @torch.no_grad()
@@ -89,7 +90,7 @@ def mean_direction(
         edited,
         schedule,
         x_t,
-        solvers.ddim(0.0, clip=False),
+        solvers.ddim(0.0, clip=settings.clip),
         SeededNoise(start.seeds, start.first_item),
         start_index=start_index(start, schedule),
         on_step=gather,

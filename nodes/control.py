@@ -123,7 +123,7 @@ def apply_prompt_diffusion(
     Raises: GlidewireError for a control network of another denoiser, for pictures of different or other sizes, and
         for strengths that are out of range or too few.
 
-    Source: Wang et al. 2023 (Prompt Diffusion, 2305.01115), section 3.
+    Source: Wang et al. 2023 (Prompt Diffusion, 2305.01115).
     """
     pictures = [inpainting.to_pixels(image) for image in (source, target, query)]
     if controls.looks_like_target(*pictures):
@@ -148,6 +148,6 @@ def prompt_diffusion_task(
 
     Returns: The prompt for the text encoder.
 
-    Source: Wang et al. 2023 (Prompt Diffusion, 2305.01115), section 3.2.
+    Source: Wang et al. 2023 (Prompt Diffusion, 2305.01115).
     """
     return TASKS[task] or caption

@@ -40,6 +40,7 @@ def plot_guidance(
     of: Annotated[str, Text()] = "",
     width: Annotated[int, Number(min=128, max=4096)] = 640,
     height: Annotated[int, Number(min=96, max=4096)] = 360,
+    clip: bool = True,
     context: Context = INJECTED,
 ) -> GuidancePlots:
     """Plot what a guidance combines, over a run of DDIM: root mean squares, and angles to its first prediction.
@@ -50,15 +51,16 @@ def plot_guidance(
         start: Where the run starts, "batch channels height width".
         of: Which guidance, by its name (classifier_free, adaptive_projected ...); empty is the outermost.
         width, height: Of each plot, in pixels.
+        clip: Clip the predicted x_0 to [-1, 1], as pixel models want and latents do not.
 
     Returns: norms, of each prediction, of their differences and of the result, "1 height width 3"; angles, in
         degrees, "1 height width 3".
 
     Raises: GlidewireError where nothing is combined, or there is no guidance of that name.
 
-    Source: Sadat et al. 2024 (APG, 2410.02416), section 3; Kynkäänniemi et al. 2024 (2404.07724), figure 1.
+    Source: Sadat et al. 2024 (APG, 2410.02416); Kynkäänniemi et al. 2024 (2404.07724).
     """
-    found = _walked(denoiser, schedule, start, of, context)
+    found = _walked(denoiser, schedule, start, of, clip, context)
     drawn = [
         Image(plotting.drawn(_lines(found, which), (width, height), title, ("step", unit)))
         for which, (title, unit) in enumerate((("norms", "root mean square"), ("angles", "degrees")))
@@ -71,7 +73,9 @@ Measured = Mapping[int, tuple[Mapping[str, float], Mapping[str, float]]]
 
 
 @torch.no_grad()
-def _walked(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, of: str, context: Context) -> Measured:
+def _walked(
+    denoiser: Denoiser, schedule: NoiseSchedule, start: Start, of: str, clip: bool, context: Context
+) -> Measured:
     sampling.require_space(denoiser, start.space)
     found: dict[int, tuple[Mapping[str, float], Mapping[str, float]]] = {}
     names: dict[str, None] = {}
@@ -94,7 +98,7 @@ def _walked(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, of: str, 
 
     x_t = start.tensor.to(context.policy.torch_device)
     noise, first = SeededNoise(start.seeds, start.first_item), sampling.start_index(start, schedule)
-    solver, evaluator = solvers.ddim(0.0, clip=False), Evaluator(watch)
+    solver, evaluator = solvers.ddim(0.0, clip=clip), Evaluator(watch)
     samplers.sample(denoiser, schedule, x_t, solver, noise, start_index=first, on_step=report, evaluator=evaluator)
     if not found:
         raise GlidewireError(

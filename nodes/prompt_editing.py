@@ -101,6 +101,7 @@ def show_words(
     places: Words = "all",
     width: Annotated[int, Number(min=8, max=4096, step=8)] = 256,
     height: Annotated[int, Number(min=8, max=4096, step=8)] = 256,
+    clip: bool = True,
     context: Context = INJECTED,
 ) -> Socket[Image, "_ height width 3"]:
     """Where words act: how much each place of the picture looks at each word, as heat maps.
@@ -115,6 +116,7 @@ def show_words(
         step: Which step, the first is 0; -1 is the mean over all.
         places: Which layers: "middle", "down 1, up 0" ..., or "all".
         width, height: Of the pictures.
+        clip: Clip the predicted x_0 to [-1, 1], as pixel models want and latents do not.
 
     Returns: Pictures "batch*words height width 3": for each item of the batch each word, bright where it acts most.
 
@@ -124,7 +126,8 @@ def show_words(
     """
     selected = prompt_texts.selected(prompt_texts.tokenization(encoder), prompt, prompt_texts.words_of(words))
     branches = prompt_texts.under(denoiser, encoder, prompt)
-    maps = word_runs.word_maps(word_runs.shown(denoiser, branches, selected, places), schedule, start, step, context)
+    shown = word_runs.shown(denoiser, branches, selected, places)
+    maps = word_runs.word_maps(shown, schedule, start, (step, clip), context)
     return Image(word_runs.heat(maps, (height, width)))
 
 

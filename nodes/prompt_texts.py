@@ -13,7 +13,6 @@ from ..diffusion.denoiser import Denoiser, Leaf
 from ..diffusion.rewriting import leaves
 from ..diffusion.token_alignment import Tokenization
 from ..errors import GlidewireError
-from ..models.clip.tokenizer import ClipTokenizer
 from ..models.glide.model import GlideModel
 from ..models.ldm.text import TextEncoder
 
@@ -28,7 +27,7 @@ def tokenization(encoder: TextEncoder | GlideModel) -> Tokenization:
         positions = encoder.spec.text_context
         return Tokenization(lambda text: _kept(words.encode(text, _ROOM)), positions, 0, 0)
     positions = encoder.network.spec.positions
-    if isinstance(words, ClipTokenizer):
+    if _is_clip(words):
         return Tokenization(lambda text: _clip(words, text), positions)
     return Tokenization(lambda text: _bert(words, text), positions)
 
@@ -37,7 +36,14 @@ def _kept(encoded: Any) -> list[int]:
     return encoded.tokens[encoded.mask].tolist()
 
 
-def _clip(words: ClipTokenizer, text: str) -> list[int]:
+def _is_clip(words: Any) -> bool:
+    # Imported here, so that start-up does not wait for the library of its vocabulary.
+    from ..models.clip.tokenizer import ClipTokenizer
+
+    return isinstance(words, ClipTokenizer)
+
+
+def _clip(words: Any, text: str) -> list[int]:
     encoded = words.encode(text, _ROOM)
     return encoded.tokens[1 : encoded.length - 1].tolist()
 
@@ -81,8 +87,8 @@ def weighted_states(encoder: TextEncoder, prompt: str, syntax: str, interpretati
     Raises:
         GlidewireError: An encoder that is not CLIP's, or a weight that is not finite.
     """
-    words = encoder.tokenizer
-    if not isinstance(words, ClipTokenizer):
+    words: Any = encoder.tokenizer
+    if not _is_clip(words):
         raise GlidewireError(
             "prompt weights need CLIP's text encoder", expected="a start and an end token", got=type(words).__name__
         )

@@ -101,8 +101,14 @@ def _attending(network: Any) -> Any:
 
 
 @torch.no_grad()
-def word_maps(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, step: int, context: Context) -> Tensor:
-    """Where words act in a step of a run, or (-1) in the mean over its steps: "batch words rows columns"."""
+def word_maps(
+    denoiser: Denoiser, schedule: NoiseSchedule, start: Start, settings: tuple[int, bool], context: Context
+) -> Tensor:
+    """Where words act in a step of a run, or (-1) in the mean over its steps: "batch words rows columns".
+
+    Settings are the step, and whether x_0 is clipped.
+    """
+    step, clip = settings
     require_space(denoiser, start.space)
     first = start_index(start, schedule)
     if not (step == -1 or first <= step < len(schedule)):
@@ -120,7 +126,7 @@ def word_maps(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, step: i
         denoiser,
         schedule,
         start.tensor.to(context.policy.torch_device),
-        solvers.ddim(0.0, clip=False),
+        solvers.ddim(0.0, clip=clip),
         SeededNoise(start.seeds, start.first_item),
         start_index=first,
         stop_index=None if step == -1 else step + 1,

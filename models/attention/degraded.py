@@ -41,7 +41,7 @@ class Degraded:
     Raises:
         GlidewireError: There is no attention of the picture to itself there, or sigma is not above 0.
 
-    Source: Hong et al. 2022 (self-attention guidance), sections 4.2 and 4.3, algorithm 1.
+    Source: Hong et al. 2022 (self-attention guidance).
     """
 
     name = "degraded"

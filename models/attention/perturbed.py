@@ -36,8 +36,8 @@ class Perturbed(UnetView):
     Raises:
         GlidewireError: There is no attention of the picture to itself there, or sigma is not above 0.
 
-    Source: Ahn et al. 2024 (perturbed-attention guidance), eq. 15; Hyung et al. 2024 (spatiotemporal skip
-        guidance); Hong 2024 (smoothed energy guidance), section 4.
+    Source: Ahn et al. 2024 (perturbed-attention guidance); Hyung et al. 2024 (spatiotemporal skip
+        guidance); Hong 2024 (smoothed energy guidance).
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from .spec import ControlNetSpec
 if TYPE_CHECKING:
     from .network import ControlNet
 
-# The six tasks that Prompt Diffusion was trained on, and what their texts say (Wang et al. 2023, section 3.2).
+# The six tasks that Prompt Diffusion was trained on, and what their texts say (Wang et al. 2023).
 TASKS: Mapping[str, str] = {
     "depth to image": "",
     "edges to image": "",

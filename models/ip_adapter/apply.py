@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -14,7 +14,9 @@ from ..additions import attention_kinds, attention_places
 from ..view import free_name
 from .model import AdapterModel
 from .presets import layer_scales, written_scales
-from .view import ImagePrompted
+
+if TYPE_CHECKING:
+    from .view import ImagePrompted
 
 
 def prompted(
@@ -65,6 +67,8 @@ def prompted(
 
 
 def _view(network: Any, adapter: AdapterModel, scale: float, preset: str, by_layer: str) -> ImagePrompted:
+    from .view import ImagePrompted
+
     scales: Mapping[int, float]
     if by_layer.strip():
         scales = {number: scale * weight for number, weight in written_scales(by_layer).items()}

@@ -47,7 +47,7 @@ def layer_scales(places: Mapping[int, str], preset: str, scale: float) -> dict[i
     Raises:
         GlidewireError: There is no such preset.
 
-    Source: Ye et al. 2023, eq. 5; Wang et al. 2024 (InstantStyle, 2404.02733), section 3.3, for style and composition.
+    Source: Ye et al. 2023, eq. 5; Wang et al. 2024 (InstantStyle, 2404.02733) for style and composition.
     """
     order = _in_order(places)
     if preset in _SHAPES:
