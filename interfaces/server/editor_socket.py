@@ -16,7 +16,9 @@ from .state import SERVER
 from .submission import LONGEST_CLIENT
 
 _MOST_CONNECTIONS: Final = 1_000
-_HEARTBEAT: Final = 20.0
+_HEARTBEAT: Final = 60.0
+"""Half-open sockets are found within this; a shorter one drops browsers on machines that are busy sampling."""
+
 _LONGEST_MESSAGE: Final = 2**16
 
 FEATURES: Final = {"supports_preview_metadata": True, "max_upload_size": 64 * 2**20}
