@@ -15,7 +15,8 @@ from .header import open_tensors, read_header
 from .key_map import published_state_dict
 from .registry import families
 from .saving import save_tensors
-from .torch_archive import ArchiveError, NeedsCodeError, read_archive
+from .torch_archive import read_archive
+from .torch_pickle import ArchiveError, NeedsCodeError
 
 SOURCE = "glidewire.converted_from"
 """Under this name a converted file carries the sha256 of the one that it was made of."""

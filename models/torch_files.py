@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from ..errors import GlidewireError
-from .torch_archive import ArchiveError, NeedsCodeError, is_torchscript, read_archive, zip_entries
+from .torch_archive import is_torchscript, read_archive, zip_entries
+from .torch_pickle import ArchiveError, NeedsCodeError
 
 
 class NeedsCodeToReadError(GlidewireError):

@@ -18,7 +18,8 @@ from glidewire.errors import GlidewireError
 from glidewire.models.checkpoint import identify, load
 from glidewire.models.header import open_tensors, read_header
 from glidewire.models.inert_pickle import InertPickleError, Record, Reference, read_pickle
-from glidewire.models.torch_archive import ArchiveError, NeedsCodeError, read_archive
+from glidewire.models.torch_archive import read_archive
+from glidewire.models.torch_pickle import ArchiveError, NeedsCodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
