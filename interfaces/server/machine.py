@@ -100,6 +100,11 @@ async def none(request: web.Request) -> web.Response:
     return as_json([])
 
 
+async def unknown(request: web.Request) -> web.Response:
+    """What the editor has its own idea of: null."""
+    return as_json(None)
+
+
 async def show_logs(request: web.Request) -> web.Response:
     """GET /internal/logs/raw: the server's messages stay in its terminal."""
     return as_json({"entries": [], "size": {"cols": 80, "rows": 24}})
@@ -122,4 +127,5 @@ ROUTES = [
     web.get("/embeddings", none),
     web.get("/templates/index.json", none),
     web.get("/templates/index_logo.json", nothing),
+    web.get("/templates/fuse_options.json", unknown),
 ]

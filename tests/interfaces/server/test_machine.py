@@ -35,3 +35,7 @@ def test_pictures_of_a_folder_are_listed_newest_first(running, tmp_path):
         os.utime(tmp_path / "output" / name, (1000 - age, 1000 - age))
     assert running.get("/internal/files/output").json == ["new.png [output]", "old.png [output]"]
     assert running.get("/internal/files/models").status == 400
+
+
+def test_the_editor_keeps_its_own_way_of_searching_templates(running):
+    assert running.get("/templates/fuse_options.json").json is None
