@@ -12,6 +12,7 @@ from ..graph_runtime import formats
 from ..interfaces.api import Workflow
 from ..nodes import glide, guidance, images, samplers, schedules, values
 from ..nodes.sockets import Image
+from . import editing
 
 FOLDER = Path(__file__).resolve().parent
 _COLOURS = {"text": "#3f5159", "guidance": "#593f59", "sampling": "#3f593f", "picture": "#595131"}
@@ -128,6 +129,17 @@ SHIPPED: Mapping[str, Shipped] = {
     "prompts": Shipped(
         prompts_and_seeds,
         "A list of prompts: every node that the list reaches runs once for each line, and the rest once.",
+    ),
+    "prompt-to-prompt": Shipped(
+        editing.prompt_to_prompt,
+        "Prompt-to-prompt (Hertz et al. 2022): a word of the prompt is swapped, and the new picture's attention is "
+        "made from the old one's. Left the source, in the middle the edit, right the new prompt by itself from the "
+        "same noise.\n\nThe windows say how long attention is the source's. A prompt of another length wants refine.",
+    ),
+    "perturbed-attention": Shipped(
+        editing.perturbed_attention,
+        "Perturbed-attention guidance (Ahn et al. 2024): away from what the network predicts where its own attention "
+        "mixes nothing. It needs no empty text. Above without, below with guidance; beside them what is combined.",
     ),
 }
 
