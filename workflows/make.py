@@ -12,7 +12,7 @@ from ..graph_runtime import formats
 from ..interfaces.api import Workflow
 from ..nodes import glide, guidance, images, samplers, schedules, values
 from ..nodes.sockets import Image
-from . import editing
+from . import editing, systems
 
 FOLDER = Path(__file__).resolve().parent
 _COLOURS = {"text": "#3f5159", "guidance": "#593f59", "sampling": "#3f593f", "picture": "#595131"}
@@ -140,6 +140,22 @@ SHIPPED: Mapping[str, Shipped] = {
         editing.perturbed_attention,
         "Perturbed-attention guidance (Ahn et al. 2024): away from what the network predicts where its own attention "
         "mixes nothing. It needs no empty text. Above without, below with guidance; beside them what is combined.",
+    ),
+    "latent-diffusion": Shipped(
+        systems.latent_diffusion_text_to_image,
+        "Latent diffusion (Rombach et al. 2022): an autoencoder makes 8 x 8 latents of a 32-pixel picture, and a U-Net "
+        "walks through them and attends to the states of CLIP's text tower, as Stable Diffusion does.\n\n"
+        "Denoiser and autoencoder say whose latents they mean: another autoencoder is refused on the wire.",
+    ),
+    "paella": Shipped(
+        systems.paella_text_to_image,
+        "Paella (Rampas et al. 2022): every token of the picture is predicted at once, then a shrinking random share "
+        "becomes noise again. Eight steps are enough, with locally typical sampling and guidance on the logits.",
+    ),
+    "prior-into-paella": Shipped(
+        systems.prior_into_paella,
+        "Two systems in one: unCLIP's prior (Ramesh et al. 2022) turns a text into the CLIP embedding of a picture; "
+        "Paella's predictor, which takes any embedding of the same CLIP, draws it.",
     ),
 }
 
