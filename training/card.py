@@ -51,7 +51,7 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
     return "\n".join(
         [
             f"# {weights.stem}\n",
-            textwrap.fill(" ".join(filter(None, (INTRODUCTIONS.get(weights.stem), WORLD))), _COLUMNS),
+            _wrapped(" ".join(filter(None, (INTRODUCTIONS.get(weights.stem), WORLD)))),
             "\n## File\n",
             f"- `{weights.name}`, {weights.stat().st_size / 1e6:.1f} MB, {count / 1e6:.2f} M parameters",
             f"- sha256 `{digest}`",
@@ -60,7 +60,7 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
             f"`{command}`\n",
             f"{metadata['glidewire.steps']} updates; moving average of the weights. Parameters:\n",
             *(f"- {name}: {value}" for name, value in recipe.items()),
-            *(f"\n{textwrap.fill(paragraph, _COLUMNS)}" for paragraph in notes.split("\n\n") if paragraph),
+            *(f"\n{_wrapped(paragraph)}" for paragraph in notes.split("\n\n") if paragraph),
             "\n## Data\n",
             f"{recipe['pool_size']:,} procedural scenes (`scenes`), captions drawn anew for every picture. "
             f"Never in training: {excluded}; and an eighth of all (colour, shape, relation, colour, shape).",
@@ -69,6 +69,10 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
             "",
         ]
     )
+
+
+def _wrapped(paragraph: str) -> str:
+    return textwrap.fill(paragraph, _COLUMNS, break_on_hyphens=False)
 
 
 def _judged(found: Mapping[str, Any]) -> list[str]:
