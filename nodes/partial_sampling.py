@@ -16,14 +16,15 @@ from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Slider
 from . import sampling
+from .samplers import sides_fit
 from .sockets import CLEAN, Start
 from .step_frames import StepFrames
 
 
-@node(category="sampling", title="Sample until a step", memo=sampling.MEMO)
+@node(category="sampling", title="Sample until a step", validate=sides_fit, memo=sampling.MEMO)
 @torch.no_grad()
 def sample_until(
-    denoiser: Socket[Denoiser, "channels @space"],
+    denoiser: Socket[Denoiser, "channels @space @sides"],
     schedule: Socket[NoiseSchedule, "_"],
     start: Socket[Start, "batch channels height width @space"],
     steps: Annotated[int, Number(min=0, max=4000)] = 10,

@@ -44,7 +44,7 @@ export function addMark(node) {
 /** Write what is known of a node on its mark, or nothing. */
 export function writeMark(node, known) {
   const badge = node.glidewireMark;
-  if (badge) [badge.bgColor, badge.text] = (known && markOf(known)) ?? [badge.bgColor, ""];
+  if (badge) [badge.bgColor, badge.text] = (known ? markOf(known) : null) ?? [badge.bgColor, ""];
 }
 
 /** Whether a point of the graph lies on a node's mark. */
