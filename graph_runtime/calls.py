@@ -114,9 +114,7 @@ class Caller:
                 into.extend(value) if output.is_list else into.append(value)
         return gathered
 
-    def _context(
-        self, declaration: NodeDeclaration, call: NodeCall, shown: dict[str, Any], key: str | None
-    ) -> Context:
+    def _context(self, declaration: NodeDeclaration, call: NodeCall, shown: dict[str, Any], key: str | None) -> Context:
         place = {"run": self.run, "node": call.id, "title": call.shown_title}
 
         def on_progress(done: int, total: int, text: str, preview: Any) -> None:

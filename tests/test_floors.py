@@ -20,7 +20,12 @@ FLOORS = {
     "training": 4,
     "interfaces": 5,
 }
-STRANGERS = [{"diffusion", "graph_runtime"}, {"models", "graph_runtime"}, {"scenes", "graph_runtime"}, {"metrics", "graph_runtime"}]
+STRANGERS = [
+    {"diffusion", "graph_runtime"},
+    {"models", "graph_runtime"},
+    {"scenes", "graph_runtime"},
+    {"metrics", "graph_runtime"},
+]
 
 
 def _imported_rooms(path: Path) -> set[str]:

@@ -59,9 +59,9 @@ class Recipe:
         seed: Of weights, batches, captions and noise.
     """
 
-    minutes: float = 100.0
+    minutes: float = 110.0
     steps: int = 0
-    stages: tuple[tuple[float, int, int], ...] = ((0.59, 16, 128), (0.41, 32, 64))
+    stages: tuple[tuple[float, int, int], ...] = ((0.51, 16, 128), (0.49, 32, 64))
     reading_steps: int = 800
     learning_rate: float = 1e-3
     text_rate: float = 0.1

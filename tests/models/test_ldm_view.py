@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 from glidewire.errors import GlidewireError
+from glidewire.models.additions import NOTHING, Additions
 from glidewire.models.controlnet.network import ControlNet
 from glidewire.models.controlnet.spec import ControlNetSpec
 from glidewire.models.controlnet.view import Controlled
 from glidewire.models.ip_adapter.network import IpAdapter
 from glidewire.models.ip_adapter.spec import PUBLISHED, IpAdapterSpec
 from glidewire.models.ip_adapter.view import ImagePrompted
-from glidewire.models.additions import NOTHING, Additions
 from glidewire.models.ldm.network import LatentDenoiser
 from glidewire.models.ldm.spec import UnetSpec
 
