@@ -44,7 +44,8 @@ def sample_until(
         eta: Of ddim: 0 is deterministic; 1 has the variance of the ancestral sampler.
         clip: Clip the predicted x_0 to [-1, 1], as pixel models want.
 
-    Returns: x_t after those steps, with the same seeds: the rest of the walk draws the noise that it would have drawn.
+    Returns: x_t after those steps, "batch channels height width", with the same seeds: the rest of the walk draws the
+        noise that it would have drawn.
 
     Raises: GlidewireError where the schedule has fewer steps, or the start lies behind that step already.
 

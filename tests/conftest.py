@@ -114,6 +114,7 @@ def parity() -> Callable[[str], ParityCase]:
 
     return open_case
 
+
 # Asked for by name: a page that never answers would otherwise hold up the whole suite.
 if os.environ.get("GLIDEWIRE_BROWSER") != "1":
     collect_ignore = ["web", "interfaces/server/test_browser.py"]

@@ -175,13 +175,13 @@ def main(
     """Judge a mini's pictures of held-out prompts; of an autoencoder or CLIP, measure `prompts` fresh scenes."""
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
+    chosen, sampling, where = _scales(scales), Sampling(spacing, solver, eta), device_named(device)
     measures = measured(weights, prompts, beside or weights.parent)
     if measures is not None:
         Console().print(*(f"{name}: {value:.4g}" for name, value in measures.items()), sep="\n")
         _write(out, {"weights": file_digest(weights), "scenes": prompts, "measures": measures})
         return
-    chosen, sampling = _scales(scales), Sampling(spacing, solver, eta)
-    paint = painter_of(weights, beside or weights.parent, sampling, device_named(device))
+    paint = painter_of(weights, beside or weights.parent, sampling, where)
     sheet = out / "samples.png" if out else None
     rows = evaluate(paint, prompts=prompts, images=images, scales=chosen, batch=sampling.batch, sheet=sheet)
     Console().print(table(rows))

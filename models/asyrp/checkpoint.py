@@ -43,6 +43,8 @@ def recognise_denoiser(header: Header, stated: Mapping[str, Any]) -> Identity | 
     if all(mark in shapes for mark in _DDPM):
         kind, names, told = "ddpm", PUBLISHED, told_by_ddpm_shapes(shapes, where=header.name)
     elif all(mark in shapes for mark in _GUIDED) and all(key.startswith(_GUIDED_STARTS) for key in shapes):
+        if any(len(shapes[key]) < 2 for key in ("out.2.weight", _GUIDED[1])):
+            return None
         if any("encoder_kv" in key for key in shapes) or shapes["out.2.weight"][0] <= shapes[_GUIDED[1]][1]:
             return None
         kind, names, told = "guided", PUBLISHED, told_by_shapes(shapes, where=header.name)
