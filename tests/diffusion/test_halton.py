@@ -6,6 +6,7 @@ import pytest
 import torch
 from glidewire.diffusion import guidance, halton, token_noise
 from glidewire.diffusion.denoiser import Leaf
+from glidewire.diffusion.identity import tensor_digest
 from glidewire.diffusion.token_run import TokenRecord
 from glidewire.errors import GlidewireError
 from hypothesis import given
@@ -22,7 +23,7 @@ class GivenLogits:
         self.logits = logits
 
     def digest(self) -> str:
-        return "given"
+        return tensor_digest(self.logits)
 
     def prepare(self, conditioning):
         return conditioning
@@ -50,7 +51,6 @@ def test_every_golden_order(parity) -> None:
     assert seen
 
 
-@pytest.mark.xfail(reason="cfg_randomized is not exact in a whole run; to be found", strict=False)
 def test_every_golden_run(parity) -> None:
     case = parity("halton_order")
     side, config = case.config["grid"], case.config
