@@ -11,7 +11,9 @@ from glidewire.diffusion.evaluator import Evaluator, evaluate
 from glidewire.diffusion.prediction import Step
 from glidewire.diffusion.trajectory import MemoryTrajectory
 from glidewire.errors import GlidewireError
+from glidewire.models.asyrp import checkpoint as asyrp_checkpoint
 from glidewire.models.asyrp.edit import load_directions
+from glidewire.models.asyrp.spec import DeltaBlockSpec
 from glidewire.nodes import bottleneck
 from glidewire.nodes.bottleneck import edit_h_space
 from glidewire.nodes.guidance import classifier_free_guidance
@@ -78,10 +80,10 @@ def test_strengths_follow_steps_and_numbers(materials: Any) -> None:
     assert as_they_are.inputs["edited"].conditioning["h_strengths"].tolist() == [[1.0, 2.0]]
 
 
-def test_latent_and_pixel_models_are_edited_too(materials: Any, examples: Any) -> None:
+def test_latent_and_pixel_models_are_edited_too(materials: Any) -> None:
     def direction(width: int) -> Any:
-        spec = examples.DeltaBlockSpec(channels=32, embedding_width=width)
-        name = materials._saved(f"direction_{width}.safetensors", examples.asyrp_checkpoint, spec)
+        spec = DeltaBlockSpec(channels=32, embedding_width=width)
+        name = materials.saved(f"direction_{width}.safetensors", asyrp_checkpoint, spec)
         return load_directions(materials.folder / name)
 
     latent = materials.latent_denoiser()

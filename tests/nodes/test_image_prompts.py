@@ -13,10 +13,14 @@ from glidewire.graph_runtime.check import check
 from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
 from glidewire.graph_runtime.registry import collect
 from glidewire.models.additions import attention_kinds, attention_places
+from glidewire.models.ip_adapter import checkpoint as ip_adapter_checkpoint
+from glidewire.models.ip_adapter.model import AdapterModel
 from glidewire.models.ip_adapter.presets import PRESETS, layer_scales, written_scales
+from glidewire.models.ip_adapter.spec import IpAdapterSpec
 from glidewire.nodes import image_prompts, samplers
 from glidewire.nodes.guidance import classifier_free_guidance
 from glidewire.nodes.image_prompts import apply_ip_adapter, encode_image_prompt
+from node_materials import randomised
 
 
 def value(materials: Any, denoiser: Any, x_t: torch.Tensor | None = None) -> torch.Tensor:
@@ -170,12 +174,10 @@ def test_weights_are_written_by_layer(materials: Any) -> None:
         apply_ip_adapter(denoiser, materials.ip_adapter, prompt, by_layer="2: 1")
 
 
-def test_an_encoder_of_another_width_is_refused_with_both_files_and_widths(materials: Any, examples: Any) -> None:
-    adapter = examples.AdapterModel(
-        examples.randomised(
-            examples.ip_adapter_checkpoint.build(
-                examples.IpAdapterSpec(tokens=2, image_width=1024, context_width=8, channels=(32,) * 4)
-            )
+def test_an_encoder_of_another_width_is_refused_with_both_files_and_widths(materials: Any) -> None:
+    adapter = AdapterModel(
+        randomised(
+            ip_adapter_checkpoint.build(IpAdapterSpec(tokens=2, image_width=1024, context_width=8, channels=(32,) * 4))
         ),
         "ip-adapter_sd15.bin",
     )
@@ -192,9 +194,9 @@ def test_an_encoder_of_another_width_is_refused_with_both_files_and_widths(mater
         apply_ip_adapter(materials.denoiser(), materials.ip_adapter, materials.image_prompt())
 
 
-def test_an_encoder_of_another_width_is_caught_on_the_wire(materials: Any, examples: Any) -> None:
-    spec = examples.IpAdapterSpec(tokens=2, image_width=1024, context_width=8, channels=(32,) * 4)
-    wide = materials._saved("wide.safetensors", examples.ip_adapter_checkpoint, spec)
+def test_an_encoder_of_another_width_is_caught_on_the_wire(materials: Any) -> None:
+    spec = IpAdapterSpec(tokens=2, image_width=1024, context_width=8, channels=(32,) * 4)
+    wide = materials.saved("wide.safetensors", ip_adapter_checkpoint, spec)
 
     def problems(adapter: str) -> Any:
         calls = (

@@ -23,6 +23,7 @@ from glidewire.models.ldm.spec import PUBLISHED as UNETS
 from glidewire.models.ldm.spec import UnetSpec
 from glidewire.nodes import autoencoders, latent_conditions, latent_diffusion, samplers
 from glidewire.nodes.guidance import classifier_free_guidance
+from node_materials import randomised
 from safetensors.torch import load_file, save_file
 
 
@@ -61,13 +62,13 @@ def test_a_picture_is_kept_by_an_edit_of_strength_0(materials: Any) -> None:
 
 @pytest.mark.parametrize(("in_channels", "hole"), [(9, (0.5, 0.0, 1.0)), (7, (0.0, -1.0, 1.0))])
 def test_both_inpainting_conventions_are_known_by_the_channels(
-    materials: Any, examples: Any, in_channels: int, hole: tuple[float, float, float]
+    materials: Any, in_channels: int, hole: tuple[float, float, float]
 ) -> None:
     autoencoder, mask, text = materials.autoencoder, materials.mask(), materials.latent_text()
     image = materials.picture(1)
     if in_channels == 7:
         spec = FirstStageSpec(channels=32, channel_mult=(1, 1), num_res_blocks=1, latent_channels=3, code_channels=3)
-        autoencoder = type(autoencoder)(examples.randomised(first_stage.build(spec)), "tiny latents")
+        autoencoder = type(autoencoder)(randomised(first_stage.build(spec)), "tiny latents")
         model = materials.latent_model(7, out_channels=3)
     else:
         model = materials.latent_model(9)
@@ -108,7 +109,7 @@ def test_a_condition_that_is_missing_or_of_another_network_is_refused(materials:
     assert samplers.ddim_sampler(denoiser, materials.schedule, start).tensor.isfinite().all()
 
 
-def test_a_whole_checkpoint_tells_one_space_for_both_of_its_models(materials: Any, examples: Any) -> None:
+def test_a_whole_checkpoint_tells_one_space_for_both_of_its_models(materials: Any) -> None:
     unet = UnetSpec(model_channels=32, channel_mult=(1, 1), num_res_blocks=1, attention_levels=(1,), context_width=8)
     halves = {
         "model.diffusion_model.": (LatentDenoiser(unet), layout.key_map(unet)),
@@ -117,7 +118,7 @@ def test_a_whole_checkpoint_tells_one_space_for_both_of_its_models(materials: An
     }  # fmt: skip
     whole = {}
     for prefix, (network, key_map) in halves.items():
-        save_published(examples.randomised(network), key_map, materials.folder / "half.st", metadata={})
+        save_published(randomised(network), key_map, materials.folder / "half.st", metadata={})
         whole |= {prefix + key: value for key, value in load_file(materials.folder / "half.st").items()}
     save_file(whole, materials.folder / "whole.safetensors")
     model, _ = latent_diffusion.load_latent_denoiser("whole.safetensors", context=materials.context)
