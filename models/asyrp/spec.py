@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from ...errors import GlidewireError
 from ..hyper_parameters import require
+from ..unet_levels import AttendingLevels
 
 Kind = Literal["ddpm", "guided"]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class PixelUnetSpec:
+class PixelUnetSpec(AttendingLevels):
     """Hyper-parameters of one unconditional pixel diffusion model.
 
     The defaults are the published 256-pixel DDPM's (CelebA-HQ, LSUN).
@@ -58,24 +59,9 @@ class PixelUnetSpec:
         require(fits, self, "norm_groups", f"a divisor of {sorted(set(self.widths))}")
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each level, highest resolution first."""
-        return tuple(self.model_channels * factor for factor in self.channel_mult)
-
-    @property
-    def attends(self) -> tuple[bool, ...]:
-        """Whether each level attends."""
-        return tuple(level in self.attention_levels for level in range(len(self.channel_mult)))
-
-    @property
     def embedding_width(self) -> int:
         """Width of the time embedding."""
         return 4 * self.model_channels
-
-    @property
-    def size_multiple(self) -> int:
-        """Sides of every picture must be multiples of this."""
-        return 2 ** (len(self.channel_mult) - 1)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from ...diffusion.schedules import SCHEDULES
 from ...errors import GlidewireError
 from ..hyper_parameters import require, typed
+from ..unet_levels import UnetLevels
 
 Variant = Literal["base", "inpaint", "upsample", "upsample-inpaint"]
 
@@ -18,7 +19,7 @@ IN_CHANNELS: Mapping[str, int] = {"base": 3, "inpaint": 7, "upsample": 6, "upsam
 
 
 @dataclass(frozen=True)
-class GlideSpec:
+class GlideSpec(UnetLevels):
     """Hyper-parameters of one GLIDE text-conditional diffusion model (Nichol et al. 2021, appendix C).
 
     The defaults are the published 300M base model's.
@@ -71,19 +72,9 @@ class GlideSpec:
         return IN_CHANNELS[self.variant]
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each level, highest resolution first."""
-        return tuple(self.model_channels * factor for factor in self.channel_mult)
-
-    @property
     def embedding_width(self) -> int:
         """Width of the time embedding, to which the text embedding is added."""
         return 4 * self.model_channels
-
-    @property
-    def size_multiple(self) -> int:
-        """Height and width of every input must be multiples of this: the picture is halved between levels."""
-        return 2 ** (len(self.channel_mult) - 1)
 
     @property
     def attention_levels(self) -> tuple[bool, ...]:

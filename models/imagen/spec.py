@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import GlidewireError
 from ..hyper_parameters import require
+from ..unet_levels import AttendingLevels
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -19,7 +20,7 @@ _UPSAMPLER = re.compile(r"output_blocks\.(\d+)\.[12]\.in_layers\.0\.weight")
 
 
 @dataclass(frozen=True)
-class ImagenSpec:
+class ImagenSpec(AttendingLevels):
     """Hyper-parameters of one stage of DeepFloyd IF.
 
     The defaults are those of the first stage's largest model, IF-I-XL.
@@ -83,21 +84,6 @@ class ImagenSpec:
     def channels(self) -> int:
         """Channels of the picture."""
         return self.in_channels // 2 if self.upsampler else self.in_channels
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each level, highest resolution first."""
-        return tuple(self.model_channels * factor for factor in self.channel_mult)
-
-    @property
-    def attends(self) -> tuple[bool, ...]:
-        """Whether each level attends."""
-        return tuple(level in self.attention_levels for level in range(len(self.channel_mult)))
-
-    @property
-    def size_multiple(self) -> int:
-        """Sides of every picture must be multiples of this."""
-        return 2 ** (len(self.channel_mult) - 1)
 
 
 _STAGE_I = ImagenSpec()

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from ...errors import GlidewireError
 from ..hyper_parameters import combined, matching, require, typed
+from ..unet_levels import AttendingLevels
 
 Prediction = Literal["eps", "v"]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -29,7 +30,7 @@ BESIDE: Mapping[tuple[int, int], tuple[tuple[str, int], ...]] = {
 
 
 @dataclass(frozen=True)
-class UnetSpec:
+class UnetSpec(AttendingLevels):
     """Hyper-parameters of one latent denoiser (Rombach et al. 2022, appendix E).
 
     The defaults are Stable Diffusion 1's.
@@ -94,21 +95,6 @@ class UnetSpec:
         require(self.prediction in get_args(Prediction), self, "prediction", get_args(Prediction))
         right = len(self.betas) == 2 and 0 < self.betas[0] < self.betas[1] < 1
         require(right, self, "betas", "two numbers between 0 and 1, the smaller first")
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each level, highest resolution first."""
-        return tuple(self.model_channels * factor for factor in self.channel_mult)
-
-    @property
-    def attends(self) -> tuple[bool, ...]:
-        """Whether each level attends."""
-        return tuple(level in self.attention_levels for level in range(len(self.channel_mult)))
-
-    @property
-    def size_multiple(self) -> int:
-        """Sides in latents must be multiples of this."""
-        return 2 ** (len(self.channel_mult) - 1)
 
     @property
     def beside(self) -> tuple[tuple[str, int], ...]:

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from ...diffusion.schedules import NoiseSchedule, linear, squared_cosine
 from ..hyper_parameters import require
+from ..unet_levels import AttendingLevels, UnetLevels
 
 System = Literal["karlo", "kandinsky-2.1", "kandinsky-2.2"]
 
@@ -54,7 +55,7 @@ class PriorSpec:
 
 
 @dataclass(frozen=True)
-class DecoderSpec:
+class DecoderSpec(AttendingLevels):
     """Hyper-parameters of one decoder (Ramesh et al. 2022, section 2.1). The defaults are Karlo's.
 
     Attributes:
@@ -122,24 +123,9 @@ class DecoderSpec:
         return self.system != "kandinsky-2.2"
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each level, highest resolution first."""
-        return tuple(self.model_channels * factor for factor in self.channel_mult)
-
-    @property
-    def attends(self) -> tuple[bool, ...]:
-        """Whether each level attends."""
-        return tuple(level in self.attention_levels for level in range(len(self.channel_mult)))
-
-    @property
     def time_width(self) -> int:
         """Width of the time embedding, to which embeddings are added."""
         return 4 * self.model_channels
-
-    @property
-    def size_multiple(self) -> int:
-        """Sides of x_t must be multiples of this."""
-        return 2 ** (len(self.channel_mult) - 1)
 
     @property
     def noise_schedule(self) -> NoiseSchedule:
@@ -153,7 +139,7 @@ class DecoderSpec:
 
 
 @dataclass(frozen=True)
-class UpsamplerSpec:
+class UpsamplerSpec(UnetLevels):
     """Hyper-parameters of one of Karlo's two super-resolution networks; the defaults are the published ones.
 
     Attributes:
@@ -177,16 +163,6 @@ class UpsamplerSpec:
             require(getattr(self, name) > 0, self, name, "a positive number")
         require(self.in_channels == 2 * self.out_channels, self, "in_channels", f"{2 * self.out_channels}")
         _require_levels(self)
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Channels of each level, highest resolution first."""
-        return tuple(self.model_channels * factor for factor in self.channel_mult)
-
-    @property
-    def size_multiple(self) -> int:
-        """Sides of x_t must be multiples of this."""
-        return 2 ** (len(self.channel_mult) - 1)
 
     @property
     def noise_schedule(self) -> NoiseSchedule:
