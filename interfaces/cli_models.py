@@ -72,7 +72,7 @@ def _published_table(entries: Iterable[tuple[str, Published]], present: Mapping[
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("name", "here", "system", "part", "licence", "size", "sha256", "from"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "name")
     for name, entry in entries:
         source = next(iter(entry.files.values()))
         digest = source.sha256[:12] if source.sha256 else "not known"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from typer.core import TyperGroup
 
 from ..errors import GlidewireError
@@ -28,17 +28,27 @@ EXIT_CODES = """Exit codes: 0 done; 1 a node failed; 2 the command line is wrong
 4 a file cannot be read, or the output cannot be written; 70 a mistake of glidewire's own; 130 cancelled;
 141 whoever read the output went away."""
 
-_PIPE_WIDTH = 160
-"""Tables are this wide where no terminal says otherwise: fewer rows are torn apart in a log or a pipe."""
+_LOG_WIDTH = 160
+"""Bars and lines of progress are this wide where no terminal says otherwise."""
+_ENDLESS = 100_000
 
 
-def _console(*, stderr: bool = False) -> Console:
-    stream = sys.stderr if stderr else sys.stdout  # None where whoever started us closed it
-    piped = not (stream and stream.isatty()) and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, width=_PIPE_WIDTH if piped else None, soft_wrap=not stderr, emoji=False)
+class _Stdout(Console):
+    """Standard output: where it is no terminal, each row of a table is one line, however long, as `grep` needs it."""
+
+    @property
+    def size(self) -> ConsoleDimensions:  # pyrefly: ignore[bad-override]
+        """Columns and rows."""
+        return super().size if self.is_terminal else ConsoleDimensions(_ENDLESS, 25)
 
 
-stdout, stderr = _console(), _console(stderr=True)
+def _stderr() -> Console:
+    # The stream is None where whoever started us closed it.
+    piped = not (sys.stderr and sys.stderr.isatty()) and "COLUMNS" not in os.environ
+    return Console(stderr=True, width=_LOG_WIDTH if piped else None, emoji=False)
+
+
+stdout, stderr = _Stdout(soft_wrap=True, emoji=False), _stderr()
 
 
 class ExitWith(Exception):
