@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Protocol
 
-class UnetLevels:
-    """Widths of a U-Net's levels, and what its sides must divide by; for dataclasses with these fields."""
 
-    model_channels: int
-    channel_mult: tuple[int, ...]
+class _Levels(Protocol):
+    @property
+    def model_channels(self) -> int: ...
 
     @property
-    def widths(self) -> tuple[int, ...]:
+    def channel_mult(self) -> tuple[int, ...]: ...
+
+
+class _Attending(_Levels, Protocol):
+    @property
+    def attention_levels(self) -> tuple[int, ...]: ...
+
+
+class UnetLevels:
+    """Widths of a U-Net's levels, and what its sides must divide by: of `model_channels` and `channel_mult`."""
+
+    @property
+    def widths(self: _Levels) -> tuple[int, ...]:
         """Channels of each level, highest resolution first."""
         return tuple(self.model_channels * factor for factor in self.channel_mult)
 
     @property
-    def size_multiple(self) -> int:
+    def size_multiple(self: _Levels) -> int:
         """Sides of x_t must be multiples of this: the picture is halved between levels."""
         return 2 ** (len(self.channel_mult) - 1)
 
 
 class AttendingLevels(UnetLevels):
-    """The same of a U-Net that says which of its levels attend, by their numbers."""
-
-    attention_levels: tuple[int, ...]
+    """The same of a U-Net that says which of its levels attend, by their numbers: `attention_levels`."""
 
     @property
-    def attends(self) -> tuple[bool, ...]:
+    def attends(self: _Attending) -> tuple[bool, ...]:
         """Whether each level attends, highest resolution first."""
         return tuple(level in self.attention_levels for level in range(len(self.channel_mult)))

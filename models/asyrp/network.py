@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from diffusers.models.unets.unet_2d import UNet2DModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import GlidewireError
 from .. import halves
 from ..additions import NOTHING, Additions
-from ..digest import network_digest
 from ..halves import Encoded
+from ..unet_denoiser import UnetDenoiser
 from .spec import PixelUnetSpec
 
 
@@ -47,7 +47,7 @@ def build_unet(spec: PixelUnetSpec) -> Any:
     return UNet2DModel(**shared, **options, down_block_types=down, up_block_types=up[::-1])
 
 
-class PixelDenoiser(nn.Module):
+class PixelDenoiser(UnetDenoiser):
     """eps, and the learned variance where there is one, of a noised picture.
 
     A `Network` for the guidance expression, without any conditioning.
@@ -62,9 +62,7 @@ class PixelDenoiser(nn.Module):
     space = "pixels"
 
     def __init__(self, spec: PixelUnetSpec) -> None:
-        super().__init__()
-        self.spec = spec
-        self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        super().__init__(spec)
         self.unet: Any = build_unet(spec)
 
     @property
@@ -80,30 +78,6 @@ class PixelDenoiser(nn.Module):
     def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Nothing can be computed ahead."""
         return conditioning
-
-    def digest(self) -> str:
-        """Content identity of the weights and the precision they are held in, for cache keys."""
-        return network_digest(self, self.spec, self.content_digest)
-
-    def forward(
-        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
-    ) -> Tensor:
-        """One batched evaluation.
-
-        Args:
-            x_t: "batch in_channels height width" in [-1, 1] plus noise; sides are multiples of
-                `spec.size_multiple`.
-            timesteps: Ids of the original schedule, "batch".
-            conditioning: Not used.
-            additions: Whose residuals are added; its attention is not.
-
-        Returns:
-            "batch out_channels height width" in x_t's dtype.
-
-        Raises:
-            GlidewireError: Sides or channels that do not fit.
-        """
-        return self.way_up(self.way_down(x_t, timesteps, conditioning, additions), conditioning).to(x_t.dtype)
 
     def way_down(
         self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any, Literal, Self
@@ -15,6 +14,7 @@ from ...errors import GlidewireError
 from ..additions import NOTHING, Additions
 from ..halves import Encoded
 from ..text_image_unet import projected_text, text_image_unet, unet_way_down, unet_way_up
+from ..unet_denoiser import UnetDenoiser
 from .spec import GlideSpec
 from .text import TextTransformer
 
@@ -34,7 +34,7 @@ def build_unet(spec: GlideSpec, *, dropout: float = 0.0) -> Any:
     )
 
 
-class GlideTextToImage(nn.Module):
+class GlideTextToImage(UnetDenoiser):
     """GLIDE (Nichol et al. 2021): eps and variance of x_t given a caption, at any of its four variants.
 
     A `Network` for the guidance expression. Its conditioning is a mapping of batch-first tensors:
@@ -51,9 +51,7 @@ class GlideTextToImage(nn.Module):
     channels, space = 3, "pixels"
 
     def __init__(self, spec: GlideSpec, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.spec = spec
-        self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        super().__init__(spec)
         self.text = TextTransformer(spec)
         self.unet = build_unet(spec, dropout=dropout)
 
@@ -94,27 +92,6 @@ class GlideTextToImage(nn.Module):
     def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Conditioning with every layer's text keys and values projected, once per sampling run."""
         return {**conditioning, **projected_text(self.unet, conditioning["text_states"])}
-
-    def forward(
-        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
-    ) -> Tensor:
-        """One batched evaluation.
-
-        Args:
-            x_t: Noised picture, "batch 3 height width"; sides are multiples of `spec.size_multiple`.
-            timesteps: Ids of the original schedule, "batch" (0 ... 999).
-            conditioning: See the class.
-            additions: What a view adds.
-
-        Returns:
-            eps and variance values, "batch out_channels height width", in x_t's dtype; the network computes
-            in the dtype of its weights.
-
-        Raises:
-            GlidewireError: A side that does not fit, or conditioning that the variant needs is missing.
-        """
-        encoded = self.way_down(x_t, timesteps, conditioning, additions)
-        return self.way_up(encoded, conditioning, additions).to(x_t.dtype)
 
     def way_down(
         self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
@@ -163,17 +140,6 @@ class GlideTextToImage(nn.Module):
             low = conditioning["low_res"]
             beside.append(F.interpolate(low, x_t.shape[-2:], mode="bilinear", align_corners=False))
         return beside
-
-    def digest(self) -> str:
-        """Content identity of the weights and the precision they are held in, for cache keys."""
-        parameter = next(self.parameters())
-        if self.content_digest is not None:
-            return f"{self.content_digest}:{str(parameter.dtype).removeprefix('torch.')}"
-        whole = hashlib.sha256(self.spec.to_json().encode())
-        for name, value in sorted(self.state_dict().items()):
-            whole.update(f"{name}:{value.dtype}:{tuple(value.shape)}".encode())
-            whole.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return whole.hexdigest()
 
     @torch.no_grad()
     def initialise(self, seed: int) -> Self:

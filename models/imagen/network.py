@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import GlidewireError
 from ..additions import NOTHING, Additions
-from ..digest import network_digest
 from ..halves import Encoded
 from ..text_image_unet import TextImageAttention, attentions, projected_text, unet_way_down, unet_way_up
+from ..unet_denoiser import UnetDenoiser
 from .spec import ImagenSpec
 
 
@@ -55,7 +55,7 @@ def build_unet(spec: ImagenSpec) -> Any:
     return unet
 
 
-class ImagenDenoiser(nn.Module):
+class ImagenDenoiser(UnetDenoiser):
     """eps and variance of a noised picture given T5's states of a text (Saharia et al. 2022; DeepFloyd IF).
 
     A `Network` for the guidance expression. Its conditioning is a mapping of batch-first tensors: `text_states`
@@ -71,9 +71,7 @@ class ImagenDenoiser(nn.Module):
     space = "pixels"
 
     def __init__(self, spec: ImagenSpec) -> None:
-        super().__init__()
-        self.spec = spec
-        self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        super().__init__(spec)
         self.unet: Any = build_unet(spec)
 
     @property
@@ -94,26 +92,6 @@ class ImagenDenoiser(nn.Module):
     def pooled_text(self, text_states: Tensor) -> Tensor:
         """What the text adds to the time embedding: "batch positions text_width" to "batch time_width"."""
         return self.unet.add_embedding(text_states.to(self.unet.conv_in.weight.dtype))
-
-    def forward(
-        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
-    ) -> Tensor:
-        """One batched evaluation.
-
-        Args:
-            x_t: Noised picture, "batch 3 height width"; sides are multiples of `spec.size_multiple`.
-            timesteps: Ids of the original schedule, "batch" (0 ... 999).
-            conditioning: See the class.
-            additions: What a view adds.
-
-        Returns:
-            "batch out_channels height width" in x_t's dtype; the network computes in the dtype of its weights.
-
-        Raises:
-            GlidewireError: Sides, channels or conditioning that do not fit.
-        """
-        encoded = self.way_down(x_t, timesteps, conditioning, additions)
-        return self.way_up(encoded, conditioning, additions).to(x_t.dtype)
 
     def way_down(
         self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
@@ -141,10 +119,6 @@ class ImagenDenoiser(nn.Module):
     ) -> Tensor:
         """The way up; see `halves.Halved`."""
         return unet_way_up(self.unet, encoded, conditioning, additions, h)
-
-    def digest(self) -> str:
-        """Content identity of the weights and the precision they are held in, for cache keys."""
-        return network_digest(self, self.spec, self.content_digest)
 
     def _states(self, conditioning: Mapping[str, Tensor]) -> Tensor:
         states, width = conditioning.get("text_states"), self.spec.text_width

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ...errors import GlidewireError
 from .. import halves
 from ..additions import NOTHING, Additions
-from ..digest import network_digest
 from ..halves import Encoded
+from ..unet_denoiser import UnetDenoiser
 from .attention import attend_by_layer, given, project_context, projected_context
 from .spec import UnetSpec
 
@@ -79,7 +79,7 @@ def heads_by_level(spec: UnetSpec) -> tuple[int, ...]:
     return tuple(spec.heads(width) if yes else 1 for width, yes in zip(spec.widths, attends, strict=True))
 
 
-class LatentDenoiser(nn.Module):
+class LatentDenoiser(UnetDenoiser):
     """eps or v of noised latents under a condition (Rombach et al. 2022).
 
     A `Network` for the guidance expression. Its conditioning is a mapping of batch-first tensors, as the spec
@@ -91,9 +91,7 @@ class LatentDenoiser(nn.Module):
     """
 
     def __init__(self, spec: UnetSpec) -> None:
-        super().__init__()
-        self.spec = spec
-        self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        super().__init__(spec)
         self.space = "latents"  # set by a loader: whose latents
         self.unet: Any = build_unet(spec)
         if spec.context_width:
@@ -119,27 +117,6 @@ class LatentDenoiser(nn.Module):
         if not self.spec.context_width:
             return conditioning
         return {**conditioning, **project_context(self.unet, self._context(conditioning))}
-
-    def forward(
-        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
-    ) -> Tensor:
-        """One batched evaluation.
-
-        Args:
-            x_t: Noised latents, "batch out_channels height width", times the first stage's scale; sides are
-                multiples of `spec.size_multiple`.
-            timesteps: Ids of the original schedule, "batch" (0 ... 999).
-            conditioning: See the class.
-            additions: What a view adds (see `view.DenoiserView`); attention's only to a denoiser with a context.
-
-        Returns:
-            The prediction, in x_t's shape and dtype; the network computes in the dtype of its weights.
-
-        Raises:
-            GlidewireError: Sides, channels or conditioning that do not fit.
-        """
-        encoded = self.way_down(x_t, timesteps, conditioning, additions)
-        return self.way_up(encoded, conditioning, additions).to(x_t.dtype)
 
     def way_down(
         self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
@@ -172,10 +149,6 @@ class LatentDenoiser(nn.Module):
     ) -> Tensor:
         """The way up; see `halves.Halved`."""
         return halves.way_up(self.unet, encoded, h=h, attention=self._attention(conditioning, additions))
-
-    def digest(self) -> str:
-        """Content identity of the weights and the precision they are held in, for cache keys."""
-        return network_digest(self, self.spec, self.content_digest)
 
     def _attention(self, conditioning: Mapping[str, Tensor], additions: Additions) -> dict[str, Any]:
         projected = projected_context(conditioning, self.unet.conv_in.weight.dtype)

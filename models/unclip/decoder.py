@@ -7,18 +7,18 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..additions import NOTHING, Additions
-from ..digest import network_digest
 from ..halves import Encoded
 from ..text_image_unet import projected_text, text_image_unet, unet_way_down, unet_way_up
+from ..unet_denoiser import UnetDenoiser
 from .condition import CONDITIONS
 from .shapes import check_sides, required
 from .spec import DecoderSpec
 
 
-class Decoder(nn.Module):
+class Decoder(UnetDenoiser):
     """eps and variance of x_t given a picture's embedding and, but for Kandinsky 2.2, a caption.
 
     x_t are pixels for Karlo, latents for Kandinsky. A `Network` for the guidance expression. Its conditioning is
@@ -33,9 +33,7 @@ class Decoder(nn.Module):
     learned_variance = True
 
     def __init__(self, spec: DecoderSpec) -> None:
-        super().__init__()
-        self.spec = spec
-        self.content_digest: str | None = None  # set by a loader: the file's digest stands for the weights
+        super().__init__(spec)
         self.space = "pixels"  # set by a loader: what x_t is
         self.condition: Any = CONDITIONS[spec.system](spec)
         self.unet = text_image_unet(
@@ -101,27 +99,6 @@ class Decoder(nn.Module):
         context = required(conditioning.get("context"), "context", "batch", "positions", self.spec.context_width)
         return {**conditioning, **projected_text(self.unet, context)}
 
-    def forward(
-        self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
-    ) -> Tensor:
-        """One batched evaluation.
-
-        Args:
-            x_t: "batch channels height width"; sides are multiples of `spec.size_multiple`.
-            timesteps: Ids of the original schedule, "batch" (0 ... 999).
-            conditioning: See the class.
-            additions: What a view adds.
-
-        Returns:
-            eps and variance values, "batch 2*channels height width", in x_t's dtype; the network computes in the
-            dtype of its weights.
-
-        Raises:
-            GlidewireError: Sides, channels or conditioning that do not fit.
-        """
-        encoded = self.way_down(x_t, timesteps, conditioning, additions)
-        return self.way_up(encoded, conditioning, additions).to(x_t.dtype)
-
     def way_down(
         self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
     ) -> Encoded:
@@ -154,7 +131,3 @@ class Decoder(nn.Module):
         known = required(conditioning.get("inpaint_image"), "inpaint_image", "batch", self.spec.channels, *size)
         mask = required(conditioning.get("inpaint_mask"), "inpaint_mask", "batch", 1, *size)
         return [known * mask, mask]
-
-    def digest(self) -> str:
-        """Content identity of the weights and the precision they are held in, for cache keys."""
-        return network_digest(self, self.spec, self.content_digest)
