@@ -1,6 +1,6 @@
 """A procedural world of shaded solids: scenes with exact attributes, a renderer, captions, and a held-out split."""
 
-from .captions import Caption, Described, Statement, caption, held_out_prompts, parse
+from .captions import Caption, Described, Statement, caption, held_out_prompts, parse, worded
 from .render import render
 from .world import Scene, Solid, sample_scene
 
@@ -15,4 +15,5 @@ __all__ = [
     "parse",
     "render",
     "sample_scene",
+    "worded",
 ]

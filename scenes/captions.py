@@ -95,6 +95,12 @@ def caption(scene: Scene, seed: int, *, complete: bool = False, silence: float =
     return Caption(text, Statement(tuple(stated), scene.axis if related else None, ground))
 
 
+def worded(statement: Statement) -> Caption:
+    """The plainest sentence of the grammar that states so much and no more."""
+    text = f" {statement.relation or 'and'} ".join(_noun_phrase(one, _ANY_SHAPE[0]) for one in statement.objects)
+    return Caption(text + (f" on {statement.ground} ground" if statement.ground else ""), statement)
+
+
 def _noun_phrase(described: Described, any_shape: str) -> str:
     words = (described.size, described.colour, described.shape or any_shape)
     return " ".join(("a", *(word for word in words if word)))

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..scenes import Caption, Described, Scene, Statement, caption
+from ..models.clip.model import ClipModel
+from ..scenes import Caption, Described, Scene, Statement, caption, worded
 from .pool import Pool
 
 
@@ -44,9 +45,22 @@ def texts(found: Sequence[Caption], rng: np.random.Generator, *, empty: float) -
     return ["" if rng.random() < empty else one.text for one in found]
 
 
+@torch.no_grad()
+def clip_texts(clip: ClipModel, found: Sequence[str]) -> dict[str, Tensor]:
+    """What networks of unCLIP take of captions, on CLIP's device.
+
+    Returns:
+        `text_embedding` "batch projection", `text_states` "batch positions width" and `text_mask` "batch positions".
+    """
+    positions, device = clip.spec.text.positions, next(clip.network.parameters()).device
+    encoded = [clip.tokenizer.encode(text, positions) for text in found]
+    lengths = torch.tensor([min(one.length, positions) for one in encoded], device=device)
+    states, embedding = clip.network.encode_text(torch.stack([one.tokens for one in encoded]).to(device))
+    mask = torch.arange(positions, device=device)[None] < lengths[:, None]
+    return {"text_states": states, "text_embedding": embedding, "text_mask": mask}
+
+
 def everything(scene: Scene) -> Caption:
     """The caption that states all that is true of a scene."""
     solids = tuple(Described(solid.shape, solid.colour, solid.size) for solid in scene.solids)
-    nouns = [f"a {solid.size} {solid.colour} {solid.shape}" for solid in solids]
-    text = f" {scene.axis} ".join(nouns) + f" on {scene.ground} ground"
-    return Caption(text, Statement(solids, scene.axis, scene.ground))
+    return worded(Statement(solids, scene.axis, scene.ground))

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 from glidewire.errors import GlidewireError
-from glidewire.scenes import Described, Statement, caption, held_out_prompts, parse, sample_scene
+from glidewire.scenes import Described, Statement, caption, held_out_prompts, parse, sample_scene, worded
 from glidewire.scenes.world import HELD_OUT_OBJECTS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +51,13 @@ def test_every_caption_is_true_and_can_be_read_back(scene_seed: int, seed: int, 
 )
 def test_sentences_mean_what_they_say(text: str, statement: Statement) -> None:
     assert parse(text) == statement
+
+
+@given(SEEDS, SEEDS)
+def test_the_plainest_sentence_states_the_same(scene_seed: int, seed: int) -> None:
+    statement = caption(sample_scene(scene_seed), seed).statement
+    plain = worded(statement)
+    assert plain.statement == statement == parse(plain.text)
 
 
 @given(st.text(max_size=60))
