@@ -13,6 +13,7 @@ from torch import nn
 from ..digests import file_digest
 from ..errors import GlidewireError
 from .header import Header, read_header
+from .hyper_parameters import UnfitError
 from .key_map import KeyMap, published_state_dict
 from .parts import read_parts
 from .registry import Identity, families
@@ -97,6 +98,9 @@ def _recognised(
         for family in families().values():
             try:
                 identity = family.recognise(header, stated)
+            except UnfitError as problem:
+                problems.append(problem.of(header.name, f"a network of {family.name}", stated=problem.name in stated))
+                continue
             except GlidewireError as problem:
                 problems.append(problem)
                 continue

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..adm_inference import told_by_shapes
 from ..header import Header
-from ..hyper_parameters import combined, typed
+from ..hyper_parameters import combined, known
 from ..key_map import KeyMap
 from ..registry import PUBLISHED, Family, Identity
 from . import layout
@@ -38,7 +38,7 @@ def recognise_denoiser(header: Header, stated: Mapping[str, Any]) -> Identity | 
     Raises:
         GlidewireError: It is one, but what is stated contradicts its tensors.
     """
-    shapes, carried = header.shapes, dict[str, Any]()
+    shapes, configured = header.shapes, dict[str, Any]()
     kind: Kind
     if all(mark in shapes for mark in _DDPM):
         kind, names, told = "ddpm", PUBLISHED, told_by_ddpm_shapes(shapes, where=header.name)
@@ -50,10 +50,10 @@ def recognise_denoiser(header: Header, stated: Mapping[str, Any]) -> Identity | 
         kind, names, told = "guided", PUBLISHED, told_by_shapes(shapes, where=header.name)
     elif all(mark in shapes for mark in _DIFFUSERS) and _CONFIGURED_DDPM.items() <= header.config.items():
         kind, names, told = "ddpm", "diffusers", told_by_shapes(shapes, where=header.name)
-        carried = _configured(header.config)
+        configured = _configured(header.config)
     else:
         return None
-    given = {**carried, **typed(PixelUnetSpec, stated, where=f"{header.name}: stated hyper-parameters")}
+    given = configured | known(PixelUnetSpec, header.metadata, stated, family="asyrp", where=header.name)
     told = {"kind": kind, **told}
     spec = combined(_PUBLISHED[kind], told, given, where=header.name)
     exact = all(getattr(_PUBLISHED[kind], name) == value for name, value in told.items())
@@ -95,7 +95,7 @@ def recognise_blocks(header: Header, stated: Mapping[str, Any]) -> Identity | No
         "channels": weight[0],
         "embedding_width": weight[1],
     }
-    given = typed(DeltaBlockSpec, stated, where=f"{header.name}: stated hyper-parameters")
+    given = known(DeltaBlockSpec, header.metadata, stated, family="asyrp", where=header.name)
     spec = combined(DeltaBlockSpec(), told, given, where=header.name)
     assumed = () if weight[0] == DeltaBlockSpec.channels or "norm_groups" in given else ("norm_groups",)
     dims = {"bottleneck": spec.channels, "time_embedding": spec.embedding_width}
@@ -116,7 +116,7 @@ def recognise_tensors(header: Header, stated: Mapping[str, Any]) -> Identity | N
     if len(shapes) != 1 or len(next(iter(shapes))) not in (3, 4) or not all(key.isdecimal() for key in header.shapes):
         return None
     told = {"timesteps": tuple(sorted(map(int, header.shapes))), "shape": shapes.pop()}
-    given = typed(DeltaTensorSpec, stated, where=f"{header.name}: stated hyper-parameters")
+    given = known(DeltaTensorSpec, header.metadata, stated, family="asyrp", where=header.name)
     spec = combined(DeltaTensorSpec(), told, given, where=header.name)
     dims = {"bottleneck": spec.channels, "height": spec.shape[-2], "width": spec.shape[-1]}
     return Identity("asyrp", "direction", "tensors", spec, dims, header)

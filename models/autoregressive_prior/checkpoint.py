@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from ..checkpoint import save_published
 from ..header import Header
+from ..hyper_parameters import SPEC, carried, to_json
 from ..key_map import Entry, KeyMap
 from ..registry import Family, Identity
 from .spec import FAMILY_NAME, AutoregressivePriorSpec, infer_spec
@@ -19,7 +19,6 @@ from .spec import FAMILY_NAME, AutoregressivePriorSpec, infer_spec
 if TYPE_CHECKING:
     from .network import AutoregressivePrior
 
-SPEC = "glidewire.spec"
 _MARKS = ("codec.basis", "codec.dot_edges", "code_embedding.weight", "dot_embedding.weight")
 
 
@@ -38,10 +37,8 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     """
     if not all(mark in header.shapes for mark in _MARKS):
         return None
-    carried: dict[str, Any] = {}
-    if SPEC in header.metadata:
-        carried = asdict(AutoregressivePriorSpec.from_json(header.metadata[SPEC], where=f"{header.name}: {SPEC}"))
-    spec, assumed = infer_spec(header.shapes, {**carried, **stated}, where=header.name)
+    inside = carried(AutoregressivePriorSpec, header.metadata, family=FAMILY_NAME, where=header.name)
+    spec, assumed = infer_spec(header.shapes, {**inside, **stated}, where=header.name)
     dims = {
         "embedding_width": spec.embedding_width,
         "text_width": spec.text_width,
@@ -56,7 +53,8 @@ def save(model: AutoregressivePrior, path: str | Path, *, metadata: Mapping[str,
     Raises:
         GlidewireError: The folder cannot be written to.
     """
-    save_published(model, key_map(model.spec), path, metadata={**(metadata or {}), SPEC: model.spec.to_json()})
+    strings = {**(metadata or {}), SPEC: to_json(FAMILY_NAME, model.spec)}
+    save_published(model, key_map(model.spec), path, metadata=strings)
 
 
 def build(spec: AutoregressivePriorSpec) -> nn.Module:

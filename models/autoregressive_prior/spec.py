@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ...errors import GlidewireError
@@ -55,21 +54,6 @@ class AutoregressivePriorSpec:
     def prefix(self) -> int:
         """Positions before the first code: the text's states, its embedding, and the similarity."""
         return self.text_positions + 2
-
-    def to_json(self) -> str:
-        """The JSON that a checkpoint carries as `glidewire.spec`."""
-        return json.dumps({"family": FAMILY_NAME, **asdict(self)})
-
-    @classmethod
-    def from_json(cls, text: str, *, where: str = "spec") -> AutoregressivePriorSpec:
-        """Read `to_json`'s form; raises GlidewireError on anything else, naming `where`."""
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise GlidewireError(f"{where} is not JSON", got=str(error)) from error
-        if not isinstance(values, dict) or values.pop("family", None) != FAMILY_NAME:
-            raise GlidewireError(f"{where} is not a prior's spec", expected=f'an object with "family": "{FAMILY_NAME}"')
-        return cls(**typed(cls, values, where=where))
 
 
 def infer_spec(

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import GlidewireError
+from .. import hyper_parameters
 from ..header import Header
 from ..key_map import Entry, KeyMap, renamed
 from ..ldm import layout
@@ -81,7 +82,8 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
             hint="Converters for ControlNet drop them: take the published file.",
         )
     told = told_by_encoder(shapes, channels, where=where)
-    carried = _carried(header, told)
+    carried = hyper_parameters.carried(ControlNetSpec, header.metadata, family="controlnet", where=where)
+    carried |= _carried(header, told)
     given = stated_values(stated, where=f"{where}: stated hyper-parameters", spec=ControlNetSpec)
     if "num_heads" in given:
         carried = {name: value for name, value in carried.items() if not name.startswith("num_head")}

@@ -12,6 +12,7 @@ from torch import nn
 from ...diffusion.schedules import SCHEDULES
 from ...errors import GlidewireError
 from ..header import Header, open_tensors
+from ..hyper_parameters import carried
 from ..key_map import Entry, KeyMap
 from ..registry import Family, Identity
 from .spec import DiffusionPriorSpec, infer_spec, stated_values
@@ -70,7 +71,8 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     """
     if not all(mark in header.shapes for mark in _MARKS):
         return None
-    given = stated_values(stated, where=f"{header.name}: stated hyper-parameters")
+    given = carried(DiffusionPriorSpec, header.metadata, family="dalle2_pytorch", where=header.name)
+    given |= stated_values(stated, where=f"{header.name}: stated hyper-parameters")
     known = {"schedule": _schedule(header)} if _SCHEDULE in header.shapes else {}
     spec, assumed = infer_spec(header.shapes, given, where=header.name, known=known)
     dims = {

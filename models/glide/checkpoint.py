@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from ...errors import GlidewireError
 from ..adm import unet_key_map
 from ..checkpoint import save_published
 from ..header import Header
+from ..hyper_parameters import SPEC, carried, to_json
 from ..key_map import Entry, KeyMap, renamed
 from ..registry import Family, Identity
 from .inference import infer_spec, stated_values
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .network import GlideTextToImage
 
 COMPONENT = "text_to_image"
-SPEC, MERGES = "glidewire.spec", "glidewire.merges"
+MERGES = "glidewire.merges"
 
 # No other family of this line has all of these.
 _MARKS = (
@@ -57,10 +57,8 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     if not all(mark in header.shapes for mark in _MARKS):
         return None
     where = f"checkpoint {header.path.name}"
-    carried: dict[str, Any] = {}
-    if SPEC in header.metadata:
-        carried = asdict(GlideSpec.from_json(header.metadata[SPEC], where=f"{where}: {SPEC}"))
-    spec, assumed = infer_spec(header.shapes, stated={**carried, **stated_values(stated)}, where=where)
+    inside = carried(GlideSpec, header.metadata, family="glide", where=where)
+    spec, assumed = infer_spec(header.shapes, stated={**inside, **stated_values(stated)}, where=where)
     dims = {
         "image_size": spec.image_size,
         "channels": 3,
@@ -111,7 +109,7 @@ def save(
         dtype: What weights are stored as; None keeps them.
         metadata: More strings to carry.
     """
-    strings = {**(metadata or {}), SPEC: model.spec.to_json()}
+    strings = {**(metadata or {}), SPEC: to_json("glide", model.spec)}
     if merges is not None:
         strings[MERGES] = "\n".join(merges.merges)
     save_published(model, key_map(model.spec), path, metadata=strings, dtype=dtype)

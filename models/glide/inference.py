@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import GlidewireError
-from ..hyper_parameters import combined
-from .spec import IN_CHANNELS, PUBLISHED, GlideSpec, typed_values
+from ..hyper_parameters import combined, typed
+from .spec import IN_CHANNELS, PUBLISHED, GlideSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -52,7 +52,7 @@ def stated_values(stated: Mapping[str, Any], *, where: str = "stated hyper-param
         text_list = name in ("channel_mult", "attention_resolutions") and isinstance(value, str)
         if name not in _FIXED_OPTIONS and name not in _OTHER_OPTIONS and not text_list:
             values[_PUBLISHED_OPTIONS.get(name, name)] = value
-    return typed_values(values, where=where)
+    return typed(GlideSpec, values, where=where)
 
 
 def infer_spec(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Literal
 
 from ...diffusion.schedules import SCHEDULES
-from ...errors import GlidewireError
-from ..hyper_parameters import require, typed
+from ..hyper_parameters import require
 from ..unet_levels import UnetLevels
 
 Variant = Literal["base", "inpaint", "upsample", "upsample-inpaint"]
@@ -91,21 +89,6 @@ class GlideSpec(UnetLevels):
         """Whether the model was fine-tuned for inpainting."""
         return self.variant in ("inpaint", "upsample-inpaint")
 
-    def to_json(self) -> str:
-        """The JSON that a checkpoint carries as `glidewire.spec`."""
-        return json.dumps({"family": "glide", **asdict(self)})
-
-    @classmethod
-    def from_json(cls, text: str, *, where: str = "spec") -> GlideSpec:
-        """Read `to_json`'s form; raises GlidewireError on anything else, naming `where`."""
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise GlidewireError(f"{where} is not JSON", got=str(error)) from error
-        if not isinstance(values, dict) or values.pop("family", "glide") != "glide":
-            raise GlidewireError(f"{where} is not a GLIDE spec", expected='an object with "family": "glide"')
-        return cls(**typed_values(values, where=where))
-
     def _require_ranges(self) -> None:
         require(self.variant in IN_CHANNELS, self, "variant", f"one of {', '.join(IN_CHANNELS)}")
         require(self.schedule in SCHEDULES, self, "schedule", f"one of {', '.join(SCHEDULES)}")
@@ -129,15 +112,6 @@ class GlideSpec(UnetLevels):
         for width in sorted(set(self.widths)):
             require(width % self.norm_groups == 0, self, "norm_groups", f"a divisor of {width}")
         require(self.text_width % self.text_heads == 0, self, "text_heads", f"a divisor of {self.text_width}")
-
-
-def typed_values(values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """`values` as the fields of a spec; raises GlidewireError on an unknown name or another type."""
-    checked = typed(GlideSpec, values, where=where)
-    for name, value in checked.items():
-        if isinstance(value, tuple) and not all(type(item) is int for item in value):
-            raise GlidewireError(f"{where}: {name} has the wrong type", expected="whole numbers", got=repr(value))
-    return checked
 
 
 PUBLISHED: Mapping[str, GlideSpec] = {

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..header import Header
-from ..hyper_parameters import combined, typed
+from ..hyper_parameters import combined, known
 from ..key_map import KeyMap
 from ..registry import PUBLISHED, Family, Identity
 from . import layout, t5
@@ -41,19 +41,18 @@ def recognise_denoiser(header: Header, stated: Mapping[str, Any]) -> Identity | 
         return None
     told = told_by_shapes(header.shapes, where=header.name)
     renamed = {_OPTIONS.get(name, name): value for name, value in stated.items()}
-    given = typed(ImagenSpec, renamed, where=f"{header.name}: stated hyper-parameters")
     config = {ours: header.config.get(theirs) for theirs, ours in _CONFIGURED.items()}
-    carried = {name: value for name, value in config.items() if isinstance(value, int | float)}
+    configured = {name: value for name, value in config.items() if isinstance(value, int | float)}
+    given = configured | known(ImagenSpec, header.metadata, renamed, family="imagen", where=header.name)
     stage = "stage II" if told["upsampler"] else "stage I"
-    known = {**carried, **given}
-    spec = combined(STAGES[stage], told, known, where=header.name)
+    spec = combined(STAGES[stage], told, given, where=header.name)
     exact = all(getattr(STAGES[stage], name) == value for name, value in told.items())
     dims = {
         "channels": spec.channels,
         "size": spec.size,
         "text_width": spec.text_width,
     }
-    assumed = () if exact else tuple(name for name in UNTOLD if name not in known)
+    assumed = () if exact else tuple(name for name in UNTOLD if name not in given)
     return Identity("imagen", "denoiser", stage, spec, dims, header, assumed, names)
 
 

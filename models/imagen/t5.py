@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import GlidewireError
 from ..header import Header
-from ..hyper_parameters import combined, require, typed
+from ..hyper_parameters import combined, known, require
 from ..key_map import Entry, KeyMap
 from ..registry import Identity
 
@@ -80,10 +80,10 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
         return None
     header = _encoder(header)
     told = _told(header)
-    given = typed(T5Spec, stated, where=f"{header.name}: stated hyper-parameters")
+    given = known(T5Spec, header.metadata, stated, family="imagen", where=header.name)
     config = {ours: header.config.get(theirs) for theirs, ours in _CONFIGURED.items()}
-    known = {**{name: value for name, value in config.items() if value is not None}, **given}
-    spec = combined(_XXL, told, known, where=header.name)
+    given = {**{name: value for name, value in config.items() if value is not None}, **given}
+    spec = combined(_XXL, told, given, where=header.name)
     configured = header.config.get("feed_forward_proj", spec.feed_forward)
     if configured != spec.feed_forward:
         raise GlidewireError(
@@ -93,7 +93,7 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
         )
     dims = {"text_width": spec.width, "vocabulary": spec.vocabulary_size, "positions": spec.positions}
     exact = all(getattr(_XXL, name) == value for name, value in told.items())
-    assumed = () if exact else tuple(name for name in UNTOLD if name not in known)
+    assumed = () if exact else tuple(name for name in UNTOLD if name not in given)
     return Identity("imagen", "text_encoder", "T5", spec, dims, header, assumed)
 
 

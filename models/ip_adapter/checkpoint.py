@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..header import Header
-from ..hyper_parameters import typed
+from ..hyper_parameters import known
 from ..key_map import Entry, KeyMap, renamed
 from ..registry import Family, Identity
 from .spec import ATTENTION, PARTS, PROJECTION, IpAdapterSpec, infer_spec
@@ -86,12 +86,12 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     """
     if not header.shapes or not all(key.startswith((PROJECTION, ATTENTION)) for key in header.shapes):
         return None
-    given = typed(IpAdapterSpec, stated, where=f"{header.name}: stated hyper-parameters")
+    given = known(IpAdapterSpec, header.metadata, stated, family="ip_adapter", where=header.name)
     variant, spec, assumed = infer_spec(header.shapes, stated=given, where=header.name)
     dims = {"context_width": spec.context_width, "tokens": spec.tokens}
     dims |= {"image_width": spec.image_width, "face_width": spec.face_width}
-    known = {name: size for name, size in dims.items() if size}
-    return Identity("ip_adapter", "adapter", variant, spec, known, header, assumed)
+    dims = {name: size for name, size in dims.items() if size}
+    return Identity("ip_adapter", "adapter", variant, spec, dims, header, assumed)
 
 
 def build(spec: IpAdapterSpec) -> nn.Module:

@@ -127,7 +127,7 @@ def _combined(value: Tensor, combine: Combine) -> Tensor:
 
 def identify_adapter(path: str | Path) -> Identity:
     """The adapter in a file; raises GlidewireError as `identify`, or if it is none."""
-    identity = identify(path)
+    identity = identify(path, component="adapter")
     if identity.family != "ip_adapter":
         raise GlidewireError(
             f"{identity.header.name} is no IP-Adapter",
@@ -157,6 +157,6 @@ def load_adapter(
     """
     identity = identify_adapter(path)
     if shortcut is not None and "shortcut" in identity.assumed:
-        identity = identify(path, stated={"shortcut": shortcut})
+        identity = identify(path, component="adapter", stated={"shortcut": shortcut})
     network = cast("IpAdapter", load_identified(identity, device=device, dtype=dtype))
     return AdapterModel(network, identity.header.path.name)

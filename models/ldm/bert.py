@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...errors import GlidewireError
 from ..digest import network_digest
 from ..header import Header
-from ..hyper_parameters import carried, combined, matching, require, typed
+from ..hyper_parameters import combined, known, matching, require
 from ..key_map import Entry, KeyMap, renamed
 from ..registry import Identity
 
@@ -184,10 +184,7 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
             "layers": layers,
             "attention_width": header.shapes[query][0],
         }
-        given = {
-            **carried(BertSpec, header.metadata, family="ldm", where=header.name),
-            **typed(BertSpec, stated, where=f"{header.name}: stated hyper-parameters"),
-        }
+        given = known(BertSpec, header.metadata, stated, family="ldm", where=header.name)
         variant, published = next(iter(matching(PUBLISHED, told).items()), ("", BertSpec()))
         spec = combined(published, told, given, where=header.name)
         dims = {"context_width": spec.width, "positions": spec.positions, "vocabulary": spec.vocabulary_size}

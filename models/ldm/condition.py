@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...errors import GlidewireError
 from ..digest import network_digest
 from ..header import Header
-from ..hyper_parameters import combined, require, typed
+from ..hyper_parameters import combined, known, require
 from ..key_map import Entry, KeyMap
 from ..registry import Identity
 
@@ -119,17 +119,17 @@ def rescaler_key_map(spec: RescalerSpec) -> KeyMap:
 
 def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     """Identity of a class embedding or a segmentation's encoder inside a latent diffusion file, else None."""
-    where = f"{header.name}: stated hyper-parameters"
     if set(header.shapes) == {_CLASSES} and header.part:
         classes, width = header.shapes[_CLASSES]
         told = {"classes": classes, "width": width}
-        spec = combined(ClassEmbedderSpec(), told, typed(ClassEmbedderSpec, stated, where=where), where=header.name)
+        given = known(ClassEmbedderSpec, header.metadata, stated, family="ldm", where=header.name)
+        spec = combined(ClassEmbedderSpec(), told, given, where=header.name)
         dims = {"classes": classes, "context_width": width}
         return Identity("ldm", "class_embedder", "class embedding", spec, dims, header)
     if set(header.shapes) == {_MAPPER}:
         channels, classes = header.shapes[_MAPPER][:2]
         told = {"classes": classes, "channels": channels}
-        given = typed(RescalerSpec, stated, where=where)
+        given = known(RescalerSpec, header.metadata, stated, family="ldm", where=header.name)
         rescaler = combined(RescalerSpec(), told, given, where=header.name)
         assumed = () if "halvings" in given or rescaler == RescalerSpec() else ("halvings",)
         return Identity("ldm", "segmentation_encoder", "spatial rescaler", rescaler, told, header, assumed)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..header import Header
+from ..hyper_parameters import carried
 from ..key_map import Entry, KeyMap, renamed
 from ..registry import PUBLISHED, Family, Identity
 from .inference import infer_spec
@@ -224,10 +225,10 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
         shapes = {key.replace(_DIFFUSERS_CODEBOOK, "vquantizer.codebook.weight"): s for key, s in shapes.items()}
     for kind, component in _COMPONENTS.items():
         if all(mark in shapes for mark in component.marks):
-            carried = {}
+            inside = dict(carried(kind, header.metadata, family="paella", where=header.name))
             if kind is VqganSpec and isinstance(header.config.get("scale_factor"), float):
-                carried["scale_factor"] = header.config["scale_factor"]
-            variant, spec, assumed = infer_spec(kind, shapes, stated={**carried, **stated}, where=header.name)
+                inside["scale_factor"] = header.config["scale_factor"]
+            variant, spec, assumed = infer_spec(kind, shapes, stated={**inside, **stated}, where=header.name)
             name = variant or f"unpublished {kind.__name__.removesuffix('Spec')}"
             remarks = _V1_REMARKS if kind is PaellaV1Spec else ()
             dims = component.dims(spec)

@@ -15,6 +15,7 @@ from glidewire.models.glide import checkpoint as glide
 from glidewire.models.glide.network import GlideTextToImage
 from glidewire.models.glide.spec import GlideSpec
 from glidewire.models.glide.tokenizer import GlideTokenizer
+from glidewire.models.hyper_parameters import SPEC, to_json
 from glidewire.models.key_map import Entry, head_major
 from safetensors.torch import load_file, save_file
 
@@ -197,7 +198,7 @@ def test_files_of_no_family_are_refused_by_what_they_hold(tmp_path: Path) -> Non
 
 def test_metadata_that_contradicts_the_tensors_is_refused(saved: Path, tmp_path: Path) -> None:
     spec = replace(identify(saved).spec, text_context=9)
-    save_file(load_file(saved), tmp_path / "m", metadata={glide.SPEC: spec.to_json()})
+    save_file(load_file(saved), tmp_path / "m", metadata={SPEC: to_json("glide", spec)})
     with pytest.raises(GlidewireError, match=r"contradicts the stated text_context; expected 8, .* got 9"):
         identify(tmp_path / "m")
 

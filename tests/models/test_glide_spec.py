@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from glidewire.errors import GlidewireError
 from glidewire.models.glide.spec import GlideSpec
+from glidewire.models.hyper_parameters import SPEC, carried, to_json
 
 
 @pytest.mark.parametrize(
@@ -32,10 +33,13 @@ def test_impossible_specs_are_refused(make_spec: Callable[..., GlideSpec], chang
 
 
 def test_json_round_trip_and_its_errors(make_spec: Callable[..., GlideSpec]) -> None:
+    def read(text: str) -> GlideSpec:
+        return GlideSpec(**carried(GlideSpec, {SPEC: text}, family="glide", where="m.pt"))
+
     spec = make_spec("inpaint")
-    assert GlideSpec.from_json(spec.to_json()) == spec
-    with pytest.raises(GlidewireError, match="spec is not JSON"):
-        GlideSpec.from_json("{")
+    assert read(to_json("glide", spec)) == spec
+    with pytest.raises(GlidewireError, match=r"m.pt: glidewire.spec is not JSON"):
+        read("{")
     for other in ('{"family": "paella"}', "[]", "3"):
-        with pytest.raises(GlidewireError, match="spec is not a GLIDE spec"):
-            GlideSpec.from_json(other)
+        with pytest.raises(GlidewireError, match=r"glidewire.spec is another family's; expected .*\"glide\""):
+            read(other)
