@@ -25,6 +25,7 @@ from rich.table import Table
 from ..graph_runtime.formats import to_api
 from ..graph_runtime.registry import Registry
 from ..interfaces.server.application import make_application, open_server
+from ..interfaces.server.connections import Runner
 from ..interfaces.session import Session, pack_registry
 from .runtime_overhead import REGISTRY, chain
 
@@ -109,7 +110,7 @@ async def measure(lengths: list[int], repeat: int, requests: int, folder: Path) 
     }
     session = Session.open(registry=Registry([*pack_registry(), *REGISTRY]), **options)
     server = open_server(session, user=folder / "user")
-    runner = web.AppRunner(make_application(server), access_log=None)
+    runner = Runner(make_application(server))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     base = f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -32,6 +32,7 @@ from . import (
     user_files,
 )
 from .access import Access
+from .connections import NEWCOMERS, Newcomers, Runner
 from .guard import add_headers, guard
 from .job_store import JobStore
 from .outbox import Outbox
@@ -52,8 +53,6 @@ ROOMS: Final = (
     machine,
 )
 """Each has ROUTES, which are served with and without the prefix /api."""
-
-_SHUTDOWN_SECONDS: Final = 3.0
 
 
 def open_server(
@@ -99,8 +98,9 @@ def open_server(
 
 def make_application(server: Server) -> web.Application:
     """The application of a server: routes, guard, and a worker that lives as long as the application."""
-    application = web.Application(middlewares=[guard], client_max_size=LONGEST_PROMPT)
-    application[SERVER] = server
+    newcomers = Newcomers()
+    application = web.Application(middlewares=[newcomers.hear, guard], client_max_size=LONGEST_PROMPT)
+    application[SERVER], application[NEWCOMERS] = server, newcomers
     application[node_routes.DESCRIPTIONS] = node_routes.Descriptions()
     application.on_response_prepare.append(add_headers)
     application.cleanup_ctx.append(_life)
@@ -142,7 +142,7 @@ async def serve(application: web.Application, host: str, port: int, ready: Calla
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # where there are no signals, Ctrl-C is an exception
             loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = Runner(application)
     await runner.setup()
     try:
         try:

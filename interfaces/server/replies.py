@@ -61,8 +61,10 @@ async def read_bytes(request: web.Request, limit: int) -> bytes:
     """The body of a request.
 
     Raises:
-        Refused: it is longer than `limit` bytes, or the client takes too long to send it.
+        Refused: it is longer than `limit` bytes, or compressed, or the client takes too long to send it.
     """
+    if (coding := request.headers.get("Content-Encoding", "identity").casefold()) != "identity":
+        raise Refused(415, "the request is compressed", expected="a body as it is", got=coding[:40], kind="compressed")
     if (request.content_length or 0) > limit:
         raise _too_long(limit, request.content_length)
     body = bytearray()

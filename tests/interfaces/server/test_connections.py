@@ -1,0 +1,63 @@
+"""Connections that never get to the point (slow headers) are let go of; those that did stay."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+
+import pytest
+from glidewire.interfaces.server.connections import Newcomers
+
+HEAD = b"GET /users HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+
+
+class Connection:
+    """Stands for an open connection: only which one it is counts."""
+
+
+def test_who_was_heard_is_never_overdue_and_who_is_silent_is_counted_from_when_he_came():
+    newcomers = Newcomers()
+    heard, silent, late = Connection(), Connection(), Connection()
+    newcomers.mark(heard)
+    assert newcomers.overdue([heard, silent], 0.0, 10.0) == []
+    assert newcomers.overdue([heard, silent, late], 9.0, 10.0) == []
+    assert newcomers.overdue([heard, silent, late], 11.0, 10.0) == [silent]
+    assert newcomers.overdue([heard, late], 20.0, 10.0) == [late]
+
+
+@pytest.mark.parametrize("begun", [b"", b"G", HEAD[:-2], HEAD], ids=["nothing", "a letter", "a line", "some lines"])
+def test_a_head_that_never_ends_slowloris_is_not_waited_for(make_server, run_server, begun):
+    with run_server(make_server(), head_seconds=0.1) as running:
+        with socket.create_connection(("127.0.0.1", running.port)) as raw:
+            raw.settimeout(60)
+            raw.sendall(begun % running.port if b"%d" in begun else begun)
+            assert raw.recv(100) == b""
+        assert running.get("/users").status == 200
+
+
+def test_a_connection_that_has_asked_once_stays_open(make_server, run_server):
+    def ask(raw: socket.socket, port: int) -> None:
+        raw.sendall(HEAD % port + b"\r\n")
+        assert raw.recv(4000).startswith(b"HTTP/1.1 200")
+
+    with (
+        run_server(make_server(), head_seconds=0.1) as running,
+        socket.create_connection(("127.0.0.1", running.port)) as raw,
+    ):
+        raw.settimeout(60)
+        ask(raw, running.port)
+        with socket.create_connection(("127.0.0.1", running.port)) as silent:
+            silent.settimeout(60)
+            assert silent.recv(100) == b""  # so much time has passed
+        ask(raw, running.port)
+
+
+def test_compressed_bodies_are_refused_unopened_decompression_bomb(running):
+    bomb = gzip.compress(b" " * 2**20 + b"{}")
+    for path in ("/prompt", "/settings", "/userdata/flow.json", "/glidewire/state"):
+        reply = running.send("POST", path, bomb, {"Content-Type": "application/json", "Content-Encoding": "gzip"})
+        assert reply.status == 415 and "compressed" in reply.json["error"]["message"], path
+    form = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n\r\n--x--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Encoding": "gzip"}
+    assert running.send("POST", "/upload/image", gzip.compress(form), headers).status in (400, 415)
+    assert running.get("/users").status == 200
