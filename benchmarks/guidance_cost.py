@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,7 @@ from ..models.asyrp.edit import WeightedDirections, edited
 from ..models.asyrp.spec import DeltaBlockSpec
 from ..models.glide.model import GlideModel, load_model
 from ..nodes import guidance_attention
-
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+from .measuring import WEIGHTS, seconds
 
 
 def expressions(model: GlideModel, schedule: NoiseSchedule, batch: int) -> Mapping[str, Denoiser]:
@@ -81,13 +79,6 @@ class Counted:
 
     def _up(self, module: Any, inputs: Any, output: Any) -> None:
         self.up += len(output)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 @torch.no_grad()

@@ -6,10 +6,7 @@ python -m glidewire.benchmarks.runtime_overhead [--lengths 1000 10000 20000] [--
 from __future__ import annotations
 
 import argparse
-import gc
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +23,7 @@ from ..graph_runtime.graph import Graph, NodeCall, Wire
 from ..graph_runtime.plan import plan
 from ..graph_runtime.registry import Registry
 from ..graph_runtime.widgets import Wired
+from .measuring import seconds
 
 # ComfyUI 0.3.64, the same kind of chain, no client connected: (nodes, making keys first, making keys again, running),
 # milliseconds, on a machine like the one these benchmarks are developed on. 1,000 nodes end in a RecursionError.
@@ -60,14 +58,6 @@ def chain(length: int) -> Graph:
         NodeCall(str(index), step.declaration.id, {"value": Wire(str(index - 1), 0)}) for index in range(1, length)
     ]
     return Graph([*calls, NodeCall("end", sink.declaration.id, {"value": Wire(str(length - 1), 0)})])
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    gc.collect()
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def measure(length: int, store: bool) -> list[float]:

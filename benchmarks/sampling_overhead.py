@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,15 +22,7 @@ from ..nodes.glide import glide_denoiser
 from ..nodes.guidance import classifier_free_guidance
 from ..nodes.samplers import ancestral_sampler, ddim_sampler, noise_start
 from ..nodes.sockets import Condition
-
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+from .measuring import WEIGHTS, seconds
 
 
 @torch.no_grad()
