@@ -130,6 +130,7 @@ from .measures import (
     clip_score,
     diversity,
     frechet_distance,
+    paired_difference,
     pixel_error,
     precision_and_recall,
     rerank_images,
@@ -187,6 +188,7 @@ from .unclip_upsampling import (
     unclip_upsampler_denoiser,
 )
 from .values import (
+    collect_numbers,
     integer,
     integer_list,
     join_texts,
@@ -230,6 +232,7 @@ __all__ = [
     "clip_image_embedding",
     "clip_score",
     "clip_text_embedding",
+    "collect_numbers",
     "colour_mask",
     "combine_masks",
     "composable_guidance",
@@ -341,6 +344,7 @@ __all__ = [
     "paella_linear_sampler",
     "paella_region_denoiser",
     "paella_sampler",
+    "paired_difference",
     "perpendicular_negative_guidance",
     "perturbed_attention_guidance",
     "pick",

@@ -8,9 +8,10 @@ from ..errors import GlidewireError
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Slider
-from ..metrics import distributions, similarity
+from ..metrics import comparisons, distributions, similarity
 from ..metrics import pictures as picture_metrics
 from .embeddings import tensors_of
+from .figures import Floats
 from .sockets import Image, Mask
 from .token_sockets import Embedding
 
@@ -27,6 +28,13 @@ class PixelError(NamedTuple):
 
     squared_error: float
     decibels: float
+
+
+class PairedDifference(NamedTuple):
+    """How two ways differ on the same prompts."""
+
+    difference: float
+    standard_error: float
 
 
 class Ranked(NamedTuple):
@@ -208,3 +216,21 @@ def boundary_error(
     Source: after Nichol et al. 2021 (GLIDE, 2112.10741), section 4.3.
     """
     return picture_metrics.boundary_error(image.movedim(-1, 1), mask)
+
+
+@node(category="metrics", by_value=True)
+def paired_difference(first: Floats, second: Floats) -> PairedDifference:
+    """Tell whether two ways differ: the mean of first - second over the same prompts, and its standard error.
+
+    Args:
+        first: A metric of one way, one number for each prompt.
+        second: Of the other way, for the same prompts and seeds.
+
+    Returns: difference, the mean; standard_error, the deviation of the differences over the root of their count. A
+        difference within two of them is none that was shown.
+
+    Raises: GlidewireError for lists of different lengths, or fewer than two pairs.
+
+    Source: Student 1908, "The probable error of a mean", section III.
+    """
+    return PairedDifference(*comparisons.paired_difference(first, second))

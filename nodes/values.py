@@ -147,6 +147,30 @@ def integer_list(numbers: Annotated[str, Text()] = "4, 8, 12") -> list[int]:
 
 
 @node(category="values", by_value=True)
+def collect_numbers(
+    first: Annotated[float, Wired()],
+    second: Annotated[float, Wired()] | None = None,
+    third: Annotated[float, Wired()] | None = None,
+    fourth: Annotated[float, Wired()] | None = None,
+    fifth: Annotated[float, Wired()] | None = None,
+    sixth: Annotated[float, Wired()] | None = None,
+    seventh: Annotated[float, Wired()] | None = None,
+    eighth: Annotated[float, Wired()] | None = None,
+) -> list[float]:
+    """Make a list of numbers that come from several nodes: a column of a table, or a line of a plot.
+
+    Args:
+        first, second, third, fourth, fifth, sixth, seventh, eighth: The numbers; what is not wired is left out.
+
+    Returns: The list, in this order.
+
+    Source: none (utility).
+    """
+    given = (first, second, third, fourth, fifth, sixth, seventh, eighth)
+    return [number for number in given if number is not None]
+
+
+@node(category="values", by_value=True)
 def mean(numbers: list[Annotated[float, Wired()]]) -> float:
     """The mean of a list of numbers, of a metric over many seeds for one.
 

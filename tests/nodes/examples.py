@@ -283,6 +283,7 @@ EXAMPLES: dict[str, Example] = {
     "switch": lambda m: {"condition": False, "on_false": m.picture()},
     "show_text": just(value="hello"),
     "number_list": just(numbers="1, 2.5"),
+    "collect_numbers": just(first=1.0, second=2.5),
     "integer_list": just(numbers="4; 8"),
     # framing
     "crop_image": lambda m: {"image": m.picture(), "left": 2, "top": 1, "width": 9, "height": 5},
@@ -320,6 +321,7 @@ EXAMPLES: dict[str, Example] = {
     "clip_score": lambda m: {"image": m.embedding(2), "text": m.embedding(1, 6)},
     "frechet_distance": lambda m: {"real": m.embedding(6), "made": m.embedding(5, 6)},
     "precision_and_recall": lambda m: {"real": m.embedding(6), "made": m.embedding(5, 6)},
+    "paired_difference": just(first=[1.0, 2.0], second=[0.5, 2.0]),
     "diversity": lambda m: {"image": m.embedding(3)},
     "retrieval_accuracy": lambda m: {"image": m.embedding(3), "text": m.embedding(3, 6)},
     "rerank_images": lambda m: {

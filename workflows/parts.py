@@ -1,0 +1,238 @@
+"""What several workflows begin and end with: a system made ready to sample, and a sheet of what came out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from ..diffusion.denoiser import Denoiser
+from ..diffusion.schedules import NoiseSchedule
+from ..models.clip.model import ClipModel
+from ..models.first_stage.model import Autoencoder
+from ..models.glide.model import GlideModel
+from ..models.ldm.model import LatentModel
+from ..models.ldm.text import TextEncoder
+from ..models.paella.model import PaellaModel
+from ..models.paella.token_autoencoder import TokenAutoencoder
+from ..models.unclip.model import DecoderModel, PriorModel
+from ..nodes import (
+    autoencoders,
+    clip,
+    figures,
+    glide,
+    guidance,
+    images,
+    latent_conditions,
+    latent_diffusion,
+    masks,
+    paella,
+    samplers,
+    schedules,
+    unclip,
+)
+from ..nodes.sockets import Image, Sample, Start
+from ..nodes.token_sockets import Embedding, Tokens
+from .page import Page
+
+CUBE_AND_SPHERE = "a large red cube left of a small blue sphere"
+GLIDE, KL, LDM, LDM_TEXT = ("mini-glide-base", "mini-kl-f4", "mini-ldm", "mini-clip-text")
+VQ, PAELLA, CLIP, PRIOR = ("mini-vq-f4", "mini-paella", "mini-clip", "mini-prior")
+NOISED, NOISED_TEXT, DECODER = ("mini-noised-clip", "mini-noised-clip-text", "mini-unclip-decoder")
+
+
+def file(mini: str) -> str:
+    """The file of a mini."""
+    return f"{mini}.safetensors"
+
+
+@dataclass(frozen=True)
+class Prompted(ABC):
+    """A system that denoises under a prompt, and under nothing."""
+
+    page: Page
+    unconditional: Denoiser
+
+    @abstractmethod
+    def conditional(self, prompt: str, title: str = "Prompt") -> Denoiser:
+        """The denoiser under a prompt."""
+
+    def guided(self, prompt: str, title: str = "Prompt", scale: float = 4.0) -> Denoiser:
+        """Classifier-free guidance towards a prompt."""
+        towards = self.conditional(prompt, title)
+        combined = guidance.classifier_free_guidance(towards, self.unconditional, scale)
+        return self.page.titled(f"{title}: guidance", combined)
+
+
+@dataclass(frozen=True)
+class Glide(Prompted):
+    """GLIDE on a page: its model, the steps to walk, and its prediction under no text."""
+
+    model: GlideModel
+    steps: NoiseSchedule
+
+    @classmethod
+    def load(cls, page: Page, spacing: str, title: str = "GLIDE (Nichol et al. 2021)") -> Glide:
+        """Load the mini, respace its schedule, and encode the empty prompt."""
+        with page.group(title):
+            checkpoint = page.titled("GLIDE", glide.load_glide(file(GLIDE)))
+            steps = page.titled("Steps", schedules.respace(checkpoint.schedule, spacing))
+            empty = page.titled("Empty prompt", glide.glide_empty_text(checkpoint.model))
+            unconditional = page.titled("Unconditional", glide.glide_denoiser(checkpoint.model, empty))
+        return cls(page, unconditional, checkpoint.model, steps)
+
+    def conditional(self, prompt: str, title: str = "Prompt") -> Denoiser:
+        """The denoiser under a prompt."""
+        text = self.page.titled(title, glide.glide_text_encoder(self.model, prompt))
+        return self.page.titled(f"{title}: denoiser", glide.glide_denoiser(self.model, text))
+
+
+@dataclass(frozen=True)
+class Latent(Prompted):
+    """Latent diffusion on a page: text encoder, autoencoder, denoiser, steps, and its prediction under no text."""
+
+    encoder: TextEncoder
+    autoencoder: Autoencoder
+    model: LatentModel
+    steps: NoiseSchedule
+
+    @classmethod
+    def load(cls, page: Page, spacing: str, title: str = "Latent diffusion (Rombach et al. 2022)") -> Latent:
+        """Load the minis, respace the schedule, and encode the empty prompt."""
+        with page.group(title):
+            encoder = page.titled("Text encoder", latent_conditions.load_clip_text_encoder(file(LDM_TEXT)))
+            autoencoder = page.titled("Autoencoder", autoencoders.load_autoencoder(file(KL)))
+            checkpoint = page.titled("Denoiser", latent_diffusion.load_latent_denoiser(file(LDM)))
+            steps = page.titled("Steps", schedules.respace(checkpoint.schedule, spacing))
+            empty = page.titled("Empty prompt", latent_conditions.encode_prompt(encoder, ""))
+            unconditional = page.titled("Unconditional", latent_diffusion.latent_denoiser(checkpoint.model, empty))
+        return cls(page, unconditional, encoder, autoencoder, checkpoint.model, steps)
+
+    def conditional(self, prompt: str, title: str = "Prompt") -> Denoiser:
+        """The denoiser under a prompt."""
+        text = self.page.titled(title, latent_conditions.encode_prompt(self.encoder, prompt))
+        return self.page.titled(f"{title}: denoiser", latent_diffusion.latent_denoiser(self.model, text))
+
+
+@dataclass(frozen=True)
+class Paella:
+    """Paella on a page: CLIP, the first stage, the predictor, and its scores under nothing."""
+
+    page: Page
+    clip: ClipModel
+    stage: TokenAutoencoder
+    predictor: PaellaModel
+    unconditional: Denoiser
+
+    @classmethod
+    def load(cls, page: Page, title: str = "Paella (Rampas et al. 2022)") -> Paella:
+        """Load the minis."""
+        with page.group(title):
+            model = page.titled("CLIP", clip.load_clip(file(CLIP)))
+            stage = page.titled("Token autoencoder", paella.load_token_autoencoder(file(VQ)))
+            predictor = page.titled("Predictor", paella.load_paella(file(PAELLA)))
+            unconditional = page.titled("Unconditional", paella.paella_denoiser(predictor))
+        return cls(page, model, stage, predictor, unconditional)
+
+    def text(self, prompt: str, title: str = "Prompt") -> Embedding:
+        """CLIP's embedding of a prompt."""
+        return self.page.titled(title, clip.clip_text_embedding(self.clip, prompt)).embedding
+
+    def guided(
+        self, embedding: Embedding, title: str = "Prompt", scale: float = 4.0, *, picture: bool = False
+    ) -> Denoiser:
+        """Classifier-free guidance on the scores, towards the embedding of a text or of a picture."""
+        text, image = (None, embedding) if picture else (embedding, None)
+        towards = self.page.titled(f"{title}: denoiser", paella.paella_denoiser(self.predictor, text, image))
+        combined = guidance.classifier_free_guidance(towards, self.unconditional, scale)
+        return self.page.titled(f"{title}: guidance", combined)
+
+    def decode(self, tokens: Tokens, title: str = "Decode") -> Image:
+        """The pictures of tokens."""
+        return self.page.titled(title, paella.decode_tokens(self.stage, tokens))
+
+
+@dataclass(frozen=True)
+class Prior:
+    """unCLIP's diffusion prior on a page."""
+
+    page: Page
+    clip: ClipModel
+    model: PriorModel
+    steps: NoiseSchedule
+
+    @classmethod
+    def load(cls, page: Page, model: ClipModel, title: str = "The prior (Ramesh et al. 2022)") -> Prior:
+        """Load the mini and respace its schedule to the 25 steps of Karlo."""
+        with page.group(title):
+            prior = page.titled("Prior", unclip.load_unclip_prior(file(PRIOR)))
+            steps = page.titled("Steps of the prior", schedules.respace(prior.schedule, "25"))
+        return cls(page, model, prior.model, steps)
+
+    def sample(self, prompt: str, batch: int = 1, scale: float = 2.0, seed: int = 0) -> Embedding:
+        """Embeddings of pictures that a prompt describes, by classifier-free guidance."""
+        towards, away = (
+            unclip.unclip_prior_denoiser(
+                self.model, self.page.titled(title, clip.clip_text_embedding(self.clip, text)).text
+            )
+            for title, text in (("Prompt", prompt), ("Empty prompt", ""))
+        )
+        guided = self.page.titled("Guided prior", guidance.classifier_free_guidance(towards, away, scale))
+        found = unclip.unclip_prior_sampler(self.model, guided, self.steps, batch=batch, seed=seed)
+        return self.page.titled("Embedding", found)
+
+
+@dataclass(frozen=True)
+class Unclip:
+    """unCLIP's decoder on a page: CLIP, the decoder of embeddings, the autoencoder of its latents, and its steps."""
+
+    page: Page
+    clip: ClipModel
+    model: DecoderModel
+    autoencoder: Autoencoder
+    steps: NoiseSchedule
+    unconditional: Denoiser
+
+    @classmethod
+    def load(cls, page: Page, spacing: str = "30", title: str = "unCLIP's decoder (Ramesh et al. 2022)") -> Unclip:
+        """Load the minis; its condition of nothing is the embedding of a black picture, as Kandinsky has it."""
+        with page.group(title):
+            model = page.titled("CLIP", clip.load_clip(file(CLIP)))
+            decoder = page.titled("Decoder", unclip.load_unclip_decoder(file(DECODER)))
+            autoencoder = page.titled("Autoencoder", autoencoders.load_autoencoder(file(KL)))
+            steps = page.titled("Steps", schedules.respace(decoder.schedule, spacing))
+            white = masks.box_mask(32, 32, 0, 0, 32, 32)
+            black = page.titled("Black picture", masks.mask_to_image(masks.invert_mask(white)))
+            nothing = page.titled("Its embedding", clip.clip_image_embedding(model, black))
+            away = page.titled("Unconditional", unclip.unclip_decoder_denoiser(decoder.model, nothing))
+        return cls(page, model, decoder.model, autoencoder, steps, away)
+
+    def denoiser(self, embedding: Embedding, title: str = "Conditional") -> Denoiser:
+        """The decoder under pictures' embeddings."""
+        return self.page.titled(title, unclip.unclip_decoder_denoiser(self.model, embedding))
+
+    def guided(self, embedding: Embedding, scale: float = 3.0) -> Denoiser:
+        """Classifier-free guidance towards embeddings."""
+        combined = guidance.classifier_free_guidance(self.denoiser(embedding), self.unconditional, scale)
+        return self.page.titled("Guidance", combined)
+
+    def walk(self, denoiser: Denoiser, start: Start) -> Sample:
+        """DDIM with the noise of ancestral sampling; latents have no bounds to be clipped at."""
+        return self.page.titled("Sampler", samplers.ddim_sampler(denoiser, self.steps, start, eta=1.0, clip=False))
+
+    def encode(self, image: Image) -> Sample:
+        """The mean latents of pictures."""
+        return self.page.titled("Encode", autoencoders.encode_latents(self.autoencoder, image, "mode"))
+
+    def decode(self, latents: Sample) -> Image:
+        """The pictures of latents."""
+        return self.page.titled("Decode", autoencoders.decode_latents(self.autoencoder, latents))
+
+
+def sheet(
+    page: Page, pictures: Image, name: str, columns: int = 0, rows: str = "", heads: str = "", side: int = 192
+) -> None:
+    """Enlarge pictures, set them in a sheet with words, and save it: the last group of a page."""
+    with page.group("Pictures"):
+        large = page.titled("Enlarge", images.resize_image(pictures, side, side, "bicubic"))
+        arranged = figures.labelled_grid(large, column_labels=heads, row_labels=rows, columns=columns, letters=16)
+        page.titled("Save", images.save_image(page.titled("Sheet", arranged), name))
