@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import networkx as nx
-
 from ..errors import GlidewireError
 from .arguments import coerce
 from .constants import Constant, Constants
@@ -80,6 +78,8 @@ class _Check:
 
     def _order(self) -> list[str]:
         """The nodes after those that they need; nodes in or behind a cycle, which is reported, come last."""
+        import networkx as nx
+
         order: list[str] = []
         try:
             order.extend(nx.topological_sort(self.graph.network))

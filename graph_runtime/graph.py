@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
+if TYPE_CHECKING:
+    import networkx as nx  # takes as long to import as all of ours: a host's start must not wait for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Graph:
     def __init__(self, calls: Iterable[NodeCall], document: Mapping[str, Any] | None = None) -> None:
         self.calls: dict[str, NodeCall] = {call.id: call for call in calls}
         self.document = document
+        import networkx as nx
+
         self.network: nx.MultiDiGraph = nx.MultiDiGraph()
         self.network.add_nodes_from(self.calls)
         for call in self.calls.values():
@@ -69,6 +72,8 @@ class Graph:
         Raises:
             networkx.NetworkXUnfeasible: the graph has a cycle (check finds it first).
         """
+        import networkx as nx
+
         return list(nx.topological_sort(self.network))
 
     def needed_by(self, targets: Iterable[str]) -> set[str]:
@@ -84,6 +89,8 @@ class Graph:
 
     def cycles(self) -> list[list[str]]:
         """The ids of each group of nodes that wait for one another."""
+        import networkx as nx
+
         groups = nx.strongly_connected_components(self.network)
         return [sorted(group) for group in groups if len(group) > 1 or self.network.has_edge(*(next(iter(group)),) * 2)]
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import networkx as nx
-
 from ..errors import GlidewireError
 from .arguments import literal, text_of
 from .declaration import REQUIRED, InputDeclaration, NodeDeclaration
@@ -319,6 +317,8 @@ class Keys:
 
 def _order(graph: Graph) -> dict[str, int]:
     """The position of each node in a topological order."""
+    import networkx as nx
+
     try:
         return {node: index for index, node in enumerate(graph.order())}
     except nx.NetworkXUnfeasible:

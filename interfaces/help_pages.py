@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..graph_runtime.declaration import InputDeclaration, NodeDeclaration, OutputDeclaration
-from .tables import admits, default_text, type_text
+from .declaration_texts import admits, default_text, dims_text, type_text
 
 
 def help_page(declaration: NodeDeclaration) -> str:
@@ -29,7 +29,8 @@ def help_page(declaration: NodeDeclaration) -> str:
 
 
 def _dims(entry: InputDeclaration | OutputDeclaration) -> str:
-    return "" if entry.dims == "..." else f"`{entry.dims}`"
+    text = dims_text(entry)
+    return f"`{text}`" if text else ""
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

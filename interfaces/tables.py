@@ -9,8 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ..graph_runtime.declaration import REQUIRED, InputDeclaration, NodeDeclaration, OutputDeclaration
-from ..graph_runtime.widgets import Choice, File, Number, Seed
+from ..graph_runtime.declaration import REQUIRED, NodeDeclaration
+from .declaration_texts import admits, default_text, dims_text, type_text
 
 if TYPE_CHECKING:
     from ..graph_runtime.check import Report
@@ -102,12 +102,14 @@ def node_page(declaration: NodeDeclaration) -> Group:
     if declaration.inputs:
         table = _table("input", "type", "dims", "default", "admits", "what it is")
         for entry in declaration.inputs:
-            table.add_row(entry.id, type_text(entry), _dims(entry), default_text(entry), admits(entry), entry.tooltip)
+            table.add_row(
+                entry.id, type_text(entry), dims_text(entry), default_text(entry), admits(entry), entry.tooltip
+            )
         parts.append(table)
     if declaration.outputs:
         table = _table("output", "type", "dims", "what it is")
         for output in declaration.outputs:
-            table.add_row(output.id, type_text(output), _dims(output), output.tooltip)
+            table.add_row(output.id, type_text(output), dims_text(output), output.tooltip)
         parts.append(table)
     for title, text in (
         ("Returns", documentation.returns),
@@ -147,41 +149,6 @@ def node_json(declaration: NodeDeclaration) -> dict[str, Any]:
             for entry in declaration.outputs
         ],
     }
-
-
-def type_text(entry: InputDeclaration | OutputDeclaration) -> str:
-    """The type of a socket or literal as it is read: "IMAGE", "list of INT", "IMAGE or MASK"."""
-    text = " or ".join(entry.type_ids)
-    return f"list of {text}" if entry.is_list else text
-
-
-def _dims(entry: InputDeclaration | OutputDeclaration) -> str:
-    return "" if entry.dims == "..." else entry.dims
-
-
-def default_text(entry: InputDeclaration) -> str:
-    """An input's default as it is read."""
-    if entry.default is REQUIRED:
-        return "required"
-    return "none" if entry.default is None else repr(entry.default)
-
-
-def admits(entry: InputDeclaration) -> str:
-    """Which values a literal input admits."""
-    match entry.widget:
-        case Number(min=low, max=high) if low is not None or high is not None:
-            return f"{_number(low, 'any')} to {_number(high, 'any')}"
-        case Seed(min=low, max=high):
-            return f"{low} to {high}"
-        case Choice() as choice:
-            return ", ".join(str(option) for option in choice.current())
-        case File(folder=folder, suffixes=suffixes):
-            return f"a file in {folder}{': ' + ', '.join(suffixes) if suffixes else ''}"
-    return ""
-
-
-def _number(value: float | None, otherwise: str) -> str:
-    return otherwise if value is None else f"{value:g}"
 
 
 def _table(*columns: str) -> Table:

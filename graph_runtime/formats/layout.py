@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import networkx as nx
-
 COLUMN_GAP, ROW_GAP, TITLE_HEIGHT = 70.0, 26.0, 30.0
 SWEEPS = 4
 
@@ -80,6 +78,8 @@ def place(boxes: Mapping[str, Box], edges: Iterable[Edge]) -> dict[str, tuple[fl
 
 def _columns(boxes: Mapping[str, Box], edges: Sequence[Edge]) -> list[list[str]]:
     """The columns from left to right; the nodes of a circle share one."""
+    import networkx as nx
+
     network: nx.DiGraph = nx.DiGraph()
     network.add_nodes_from(boxes)
     network.add_edges_from((edge.origin, edge.target) for edge in edges)

@@ -108,6 +108,8 @@ def first(host: Host) -> dict[str, Any]:
 def test_the_pack_loads_beside_the_hosts_own_modules(first):
     assert first["whose"] == "the host's" and not first["installed"]
     assert first["networks"] == [], "a network was imported before any node ran"
+    slow = {"diffusers", "open_clip", "transformers", "torchvision", "scipy", "networkx", "rich", "typer"}
+    assert sorted(slow & set(first["libraries"])) == [], "the host's start waits for these"
     assert "GlidewireDdimSampler" in first["classes"] and "GlidewireHostDenoiser" not in first["classes"]
 
 

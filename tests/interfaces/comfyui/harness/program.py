@@ -15,6 +15,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "stand_ins"), str(HERE)]
 pack, prompts, *options = sys.argv[1:]
 
+import aiohttp  # noqa: E402, F401 - as a host has, like torch, before it loads packs
+import torch  # noqa: E402
+
 import nodes  # noqa: E402
 
 if "--provider" not in options:
@@ -24,12 +27,12 @@ spec = importlib.util.spec_from_file_location(name, f"{pack}/__init__.py", submo
 assert spec and spec.loader
 module = importlib.util.module_from_spec(spec)
 sys.modules[name] = module
+already = set(sys.modules)
 spec.loader.exec_module(module)
-before = set(sys.modules)
 classes, titles = module.NODE_CLASS_MAPPINGS, module.NODE_DISPLAY_NAME_MAPPINGS
+started = set(sys.modules) - already
 sys.modules.pop("comfy_execution.cache_provider", None) if "--provider" not in options else None
 
-import torch  # noqa: E402
 from comfy import model_management, utils  # noqa: E402
 from executor import Executor  # noqa: E402
 from server import PromptServer  # noqa: E402
@@ -57,7 +60,8 @@ print(
             "options": [route.kwargs for route in PromptServer.instance.routes if route.kwargs],
             "whose": nodes.WHOSE,
             "installed": "glidewire" in sys.modules,
-            "networks": sorted(found for found in before if found.startswith(name) and found.endswith(".network")),
+            "networks": sorted(found for found in started if found.startswith(name) and found.endswith(".network")),
+            "libraries": sorted({found.partition(".")[0] for found in started}),
         }
     )
 )
