@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,8 +31,9 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         if new:
-            path.open("xb").close()
-        temporary.replace(path)
+            _take_new(temporary, path)
+        else:
+            temporary.replace(path)
     except OSError as problem:
         if new and isinstance(problem, FileExistsError):
             raise
@@ -43,3 +45,18 @@ def replacing(path: Path, *, new: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # not there, or never could be
             temporary.unlink()
+
+
+def _take_new(temporary: Path, path: Path) -> None:
+    """Move a file to a name that nobody has taken; raises FileExistsError otherwise."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        path.open("xb").close()
+        try:
+            temporary.replace(path)
+        except OSError:
+            path.unlink()
+            raise

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from full_disk import full_after
 from glidewire.digests import file_digest
 from glidewire.errors import GlidewireError
 from glidewire.models.checkpoint import identify, load
@@ -120,15 +121,9 @@ def test_wrapped_and_tied_tensors_keep_their_names(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
     save_file({"a": torch.zeros(200_000)}, tmp_path / "m")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
-    try:
-        with pytest.raises(GlidewireError, match=r"n cannot be written; .*with room for it"):
-            to_safetensors(tmp_path / "m", tmp_path / "n")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_after(500_000), pytest.raises(GlidewireError, match=r"n cannot be written; .*with room for it"):
+        to_safetensors(tmp_path / "m", tmp_path / "n")
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 

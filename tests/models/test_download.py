@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from full_disk import full_after
 from glidewire.errors import GlidewireError
 from glidewire.models.download import Source, download
 
@@ -206,14 +207,8 @@ def test_no_room_is_told_before_anything_is_fetched(remote: Remote, tmp_path: Pa
 
 
 def test_a_disk_that_fills_up_keeps_what_is_there(remote: Remote, tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
-    try:
-        with pytest.raises(GlidewireError, match=r"m\.pt cannot be written.*What was fetched stays"):
-            download(Source(f"{remote.url}/file"), tmp_path / "m.pt")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_after(500_000), pytest.raises(GlidewireError, match=r"m\.pt cannot be written.*What was fetched stays"):
+        download(Source(f"{remote.url}/file"), tmp_path / "m.pt")
     assert not (tmp_path / "m.pt").exists()
     assert download(Source(f"{remote.url}/file"), tmp_path / "m.pt") == digest()
 

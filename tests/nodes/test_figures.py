@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from full_disk import full_after
 from glidewire.diffusion.schedules import squared_cosine
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime.context import Context
@@ -15,6 +16,7 @@ from glidewire.nodes.plotting import round_ticks
 from glidewire.nodes.sockets import Image
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image as Picture
 
 
 def grey(count: int, level: float = 0.5, side: int = 20) -> Image:
@@ -54,6 +56,18 @@ def test_equal_previews_share_a_file(tmp_path: Path) -> None:
     assert len(names) == 4 and len(set(names)) == 2
     with pytest.raises(GlidewireError, match="holds NaN or infinity"):
         preview_image(Image(grey(1) * torch.nan), context=context)
+
+
+def test_a_preview_is_never_half_there_on_a_full_disk(tmp_path: Path) -> None:
+    noise = Image(torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0)))
+    context = Context(folders=Folders(output=tmp_path))
+    with full_after(1000), pytest.raises(GlidewireError, match="cannot be written"):
+        preview_image(noise, context=context)
+    assert list((tmp_path / "previews").iterdir()) == []
+    preview_image(noise, context=context)
+    (path,) = (tmp_path / "previews").iterdir()
+    with Picture.open(path) as whole:
+        whole.load()
 
 
 def test_a_table_in_markdown() -> None:
