@@ -11,10 +11,19 @@ _MAPPINGS = ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS")
 
 
 def __getattr__(name: str) -> Any:
-    """NODE_CLASS_MAPPINGS and NODE_DISPLAY_NAME_MAPPINGS, made of the pack's nodes when the host asks for them."""
+    """NODE_CLASS_MAPPINGS and NODE_DISPLAY_NAME_MAPPINGS, made of the pack's nodes when the host asks for them.
+
+    Raises:
+        ImportError: a file of the pack or a package that it needs is not in order; the text says which and what to do.
+    """
     if name not in _MAPPINGS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .offer import offer
+    try:
+        from .offer import offer
 
-    globals().update(zip(_MAPPINGS, offer(), strict=True))
+        globals().update(zip(_MAPPINGS, offer(), strict=True))
+    except Exception as problem:  # an AttributeError in a file of ours would mean to the host: this pack has no nodes
+        from .trouble import sentence
+
+        raise ImportError(sentence(problem)) from problem
     return globals()[name]
