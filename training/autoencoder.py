@@ -25,9 +25,9 @@ from ..models.hyper_parameters import SPEC, to_json
 from ..models.paella.model import CODEBOOK
 from ..scenes import render, sample_scene
 from . import batches
-from .commands import device_named, run_command
-from .pool import Pool, open_pool
-from .run import Course, Lesson, Run, train
+from .commands import Options, recipe_command, run_command
+from .pool import Pool
+from .run import Course, Lesson
 
 # 32 pixels to 8 x 8 latents of 4 channels, 0.7 M parameters; convolutions alone, so that any size can be encoded.
 KL = FirstStageSpec(
@@ -274,32 +274,16 @@ def decoded(network: FirstStage, pictures: NDArray[np.uint8]) -> NDArray[np.uint
     return ((found + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="Folder of the run: state, log, sheets, weights.")],
+def lesson(
+    options: Options,
     kind: Annotated[str, typer.Option(help="kl or vq.")] = "kl",
     start: Annotated[Path | None, typer.Option(help="An autoencoder to begin with.")] = None,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train for.")] = AutoencoderCourse.minutes,
-    steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
-    pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = AutoencoderCourse.pool_size,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes; by default inside OUT.")] = None,
     edge_weight: Annotated[float, typer.Option(min=0, help="Weight of edges.")] = AutoencoderCourse.edge_weight,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
-) -> None:
+) -> AutoencoderLesson:
     """Train an autoencoder of the scene world, or go on with the run in OUT."""
-    torch.set_num_threads(threads)
-    course = AutoencoderCourse(
-        kind=kind,  # pyrefly: ignore
-        minutes=minutes,
-        steps=steps,
-        pool_size=pool,
-        seed=seed,
-        edge_weight=edge_weight,
-    )
-    opened = open_pool(scenes or out / "pool", pool, SIDE, tints=course.tints, workers=threads)
-    train(Run(AutoencoderLesson(course, opened, device_named(device), start), out))
+    course = options.course(AutoencoderCourse, kind=kind, edge_weight=edge_weight)
+    return AutoencoderLesson(course, options.opened(course), options.where, start)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(recipe_command(lesson, AutoencoderCourse))

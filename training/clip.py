@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-import typer
 from torch import Tensor, nn
 
 from ..models.checkpoint import save_published
@@ -24,10 +23,10 @@ from ..models.clip_text.spec import ClipTextSpec
 from ..models.hyper_parameters import SPEC, to_json
 from ..scenes import Caption, caption, sample_scene
 from . import batches
-from .commands import device_named, run_command
-from .pool import Pool, open_pool
+from .commands import Options, recipe_command, run_command
+from .pool import Pool
 from .reading import QUESTIONS, answers_to
-from .run import Course, Lesson, Run, train
+from .run import Course, Lesson
 
 NAME = "mini-clip"
 SIDE, POSITIONS, WIDTH = 32, 24, 96
@@ -174,22 +173,11 @@ class ClipLesson(Lesson):
         save_published(clip.text, text_checkpoint.key_map(clip.spec.text), alone, metadata=strings, dtype=torch.float16)
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="Folder of the run: state, log, weights.")],
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train for.")] = ClipCourse.minutes,
-    steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
-    pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = ClipCourse.pool_size,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes; by default inside OUT.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Of weights, batches and captions.")] = 0,
-) -> None:
+def lesson(options: Options) -> ClipLesson:
     """Train mini CLIP, or go on with the run in OUT."""
-    torch.set_num_threads(threads)
-    course = ClipCourse(minutes=minutes, steps=steps, pool_size=pool, seed=seed)
-    opened = open_pool(scenes or out / "pool", pool, SIDE, tints=course.tints, workers=threads)
-    train(Run(ClipLesson(course, opened, device_named(device)), out))
+    course = options.course(ClipCourse)
+    return ClipLesson(course, options.opened(course), options.where)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(recipe_command(lesson, ClipCourse))

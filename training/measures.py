@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from ..diffusion import losses, samplers, schedules, solvers
-from ..diffusion.denoiser import Leaf
+from ..diffusion import losses, schedules
 from ..diffusion.noise import SeededNoise
 from ..models.checkpoint import identify
 from ..models.clip.model import ClipModel, load_clip
@@ -21,7 +20,8 @@ from ..models.paella.token_autoencoder import load_token_autoencoder
 from ..models.unclip.model import PriorModel, load_prior
 from ..scenes import Caption, Scene, render, sample_scene
 from ..scenes.judge import judge, score
-from .batches import everything
+from .batches import clip_texts, everything
+from .painters import picture_embeddings
 
 # Beyond the seeds of any pool.
 _FIRST_SEED = 10_000_000
@@ -107,14 +107,9 @@ def prior_retrieval(prior: PriorModel, clip: ClipModel, count: int, *, spacing: 
     Source: Ramesh et al. 2022, section 2.2 and figure 8.
     """
     captions, images = _captions_and_images(clip, count)
-    found = [clip.encode_prompt(text)[0] for text in captions]
-    condition = {name: torch.cat([one[name] for one in found]) for name in found[0]}
-    schedule = schedules.respace(prior.network.spec.noise_schedule, spacing)
-    noise = SeededNoise((0,) * count)
-    solver = solvers.ancestral(clip=prior.network.spec.x_0_bound)
-    x_T = noise.draw((prior.network.channels,))
-    x_0 = samplers.sample(Leaf(prior.network, condition), schedule, x_T, solver, noise)
-    made, texts = prior.picture_embedding(x_0), condition["text_embedding"]
+    condition = clip_texts(clip, captions)
+    made = picture_embeddings(prior, condition, SeededNoise((0,) * count), spacing=spacing)
+    texts = condition["text_embedding"]
     return {
         "picture of a made embedding": _nearest(made, images),
         "picture of a caption": _nearest(texts, images),

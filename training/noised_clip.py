@@ -22,9 +22,9 @@ from ..models.noised_clip.network import NoisedImageEncoder, NoisedTextEncoder
 from ..models.noised_clip.spec import NoisedImageSpec, NoisedTextSpec
 from . import batches
 from .clip import contrastive_loss
-from .commands import device_named, run_command
-from .pool import Pool, open_pool
-from .run import Course, Lesson, Run, train
+from .commands import Options, recipe_command, run_command
+from .pool import Pool
+from .run import Course, Lesson
 from .timesteps import stratified
 
 NAME = "mini-noised-clip"
@@ -151,24 +151,13 @@ class NoisedClipLesson(Lesson):
             save_published(tower, checkpoint.key_map(tower.spec), place, metadata=strings, dtype=torch.float16)
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="Folder of the run: state, log, weights.")],
-    clip: Annotated[Path, typer.Option(help="Mini CLIP, whose towers it begins with.")],
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train for.")] = NoisedClipCourse.minutes,
-    steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
-    pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = NoisedClipCourse.pool_size,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes; by default inside OUT.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Published weights that a new run begins with.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Of batches, captions and noise.")] = 0,
-) -> None:
+def lesson(
+    options: Options, clip: Annotated[Path, typer.Option(help="Mini CLIP, whose towers it begins with.")]
+) -> NoisedClipLesson:
     """Train mini noised CLIP, or go on with the run in OUT."""
-    torch.set_num_threads(threads)
-    course = NoisedClipCourse(minutes=minutes, steps=steps, pool_size=pool, seed=seed)
-    opened = open_pool(scenes or out / "pool", pool, SIDE, tints=course.tints, workers=threads)
-    train(Run(NoisedClipLesson(course, opened, clip, device_named(device)), out, start=start))
+    course = options.course(NoisedClipCourse)
+    return NoisedClipLesson(course, options.opened(course), clip, options.where)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(recipe_command(lesson, NoisedClipCourse))

@@ -24,11 +24,11 @@ from ..models.paella.token_autoencoder import load_token_autoencoder
 from ..models.paella.v1 import PaellaV1
 from ..scenes import held_out_prompts
 from . import batches
-from .commands import device_named, run_command
+from .commands import Options, recipe_command, run_command
 from .encoded import encoded, rows
 from .painters import Sampling, paella_painter
-from .pool import Pool, open_pool
-from .run import Course, Lesson, Run, train
+from .pool import Pool
+from .run import Course, Lesson
 
 NAME = "mini-paella"
 SIDE = 32
@@ -138,26 +138,15 @@ class PaellaLesson(Lesson):
         save_published(averaged, checkpoint.key_map(self.network.spec), path, metadata=strings, dtype=torch.float16)
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="Folder of the run: state, log, sheets, weights.")],
+def lesson(
+    options: Options,
     autoencoder: Annotated[Path, typer.Option(help="The VQ autoencoder.")],
     clip: Annotated[Path, typer.Option(help="Mini CLIP.")],
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train for.")] = PaellaCourse.minutes,
-    steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
-    pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = PaellaCourse.pool_size,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes; by default inside OUT.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Published weights that a new run begins with.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Of weights, batches, captions and noise.")] = 0,
-) -> None:
+) -> PaellaLesson:
     """Train mini Paella, or go on with the run in OUT."""
-    torch.set_num_threads(threads)
-    course = PaellaCourse(minutes=minutes, steps=steps, pool_size=pool, seed=seed)
-    folder = scenes or out / "pool"
-    opened = open_pool(folder, pool, SIDE, tints=course.tints, workers=threads)
-    train(Run(PaellaLesson(course, opened, autoencoder, clip, folder, device_named(device)), out, start=start))
+    course = options.course(PaellaCourse)
+    return PaellaLesson(course, options.opened(course), autoencoder, clip, options.folder, options.where)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(recipe_command(lesson, PaellaCourse))

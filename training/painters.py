@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +26,17 @@ from ..models.ldm.model import LatentModel, load_denoiser
 from ..models.ldm.text import TextEncoder, load_clip_text
 from ..models.paella.model import PaellaModel, load_predictor
 from ..models.paella.token_autoencoder import TokenAutoencoder, load_token_autoencoder
+from ..models.unclip.model import DecoderModel, PriorModel, load_decoder, load_prior
+from .batches import clip_texts
 
 Painter = Callable[[Sequence[str], Sequence[int], int, float], NDArray[np.uint8]]
 """(prompts, their seeds, the first one's number, guidance scale) to one picture each, uint8 [count side side 3].
 
 Picture i depends on its prompt, seed and number and on the scale alone.
 """
+
+EmbeddingPainter = Callable[[Tensor, Sequence[int], int, float], NDArray[np.uint8]]
+"""The same from embeddings of pictures "batch width" in the place of prompts."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,47 @@ def paella_painter(
     return paint
 
 
+def picture_embeddings(
+    prior: PriorModel, condition: Mapping[str, Tensor], noise: SeededNoise, *, spacing: str = "25"
+) -> Tensor:
+    """What a prior makes of texts, unguided: one embedding "batch width" for each seed of the noise."""
+    schedule = schedules.respace(prior.network.spec.noise_schedule, spacing)
+    solver = solvers.ancestral(clip=prior.network.spec.x_0_bound)
+    x_T = noise.draw((prior.network.channels,)).to(next(prior.network.parameters()).device)
+    return prior.picture_embedding(samplers.sample(Leaf(prior.network, condition), schedule, x_T, solver, noise))
+
+
+def decoder_painter(model: DecoderModel, clip: ClipModel, sampling: Sampling, *, side: int = 32) -> EmbeddingPainter:
+    """unCLIP's decoder under embeddings alone, without captions; `side` in pixels."""
+    network, device = model.network, next(model.network.parameters()).device
+    schedule = schedules.respace(network.spec.noise_schedule, sampling.spacing)
+    silent = {name: value.to(device) for name, value in clip.encode_prompt("")[0].items()}
+
+    @torch.no_grad()
+    def paint(embeddings: Tensor, seeds: Sequence[int], first: int, scale: float) -> NDArray[np.uint8]:
+        noise = SeededNoise(tuple(seeds), first_item=first)
+        texts = {name: value.expand(len(embeddings), *value.shape[1:]) for name, value in silent.items()}
+        under, nothing = network.encode(embeddings.to(device), **texts), network.encode(None, **silent)
+        x_T = noise.draw((network.channels, side, side)).to(device)
+        denoiser = guidance.classifier_free(Leaf(network, under), Leaf(network, nothing), scale)
+        return to_bytes(samplers.sample(denoiser, schedule, x_T, sampling.built(), noise))
+
+    return paint
+
+
+def unclip_painter(prior: PriorModel, clip: ClipModel, decoder: DecoderModel, sampling: Sampling) -> Painter:
+    """unCLIP: from a text to a picture's embedding, and from that alone to the picture."""
+    decode = decoder_painter(decoder, clip, sampling)
+
+    @torch.no_grad()
+    def paint(prompts: Sequence[str], seeds: Sequence[int], first: int, scale: float) -> NDArray[np.uint8]:
+        noise = SeededNoise(tuple(seeds), first_item=first)
+        embeddings = picture_embeddings(prior, clip_texts(clip, prompts), noise)
+        return decode(embeddings, seeds, first, scale)
+
+    return paint
+
+
 def painter_of(weights: Path, beside: Path, sampling: Sampling, device: torch.device) -> Painter:
     """The painter of a mini, with the other minis of its system from the folder `beside`.
 
@@ -152,8 +198,12 @@ def painter_of(weights: Path, beside: Path, sampling: Sampling, device: torch.de
         clip = load_clip(beside / "mini-clip.safetensors", device=device)
         stage = load_token_autoencoder(beside / "mini-vq-f4.safetensors", device=device)
         return paella_painter(load_predictor(weights, device=device), clip, stage, sampling)
+    if kind == ("unclip", "decoder"):
+        clip = load_clip(beside / "mini-clip.safetensors", device=device)
+        prior = load_prior(beside / "mini-prior.safetensors", device=device)
+        return unclip_painter(prior, clip, load_decoder(weights, device=device), sampling)
     raise GlidewireError(
         f"{weights.name} draws no pictures from texts",
-        expected="GLIDE's base model, a latent denoiser or a token predictor",
+        expected="GLIDE's base model, a latent denoiser, a token predictor or unCLIP's decoder",
         got=" ".join(kind),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,10 +19,10 @@ from ..models.unclip import checkpoint
 from ..models.unclip.prior import Prior
 from ..models.unclip.spec import PriorSpec
 from . import batches
-from .commands import device_named, run_command
+from .commands import Options, recipe_command, run_command
 from .encoded import encoded, rows
-from .pool import Pool, open_pool
-from .run import Course, Lesson, Run, train
+from .pool import Pool
+from .run import Course, Lesson
 from .timesteps import stratified
 
 NAME = "mini-prior"
@@ -94,7 +94,7 @@ class PriorLesson(Lesson):
         rng, generator = self.course.choices(step), self.course.generator(step)
         chosen = self.pool.choose(rng, self.course.batch_size, self.numbers.pairs)
         found = batches.captions(self.pool, chosen, rng, silence=self.numbers.silence)
-        condition = self.conditions(batches.texts(found, rng, empty=self.numbers.empty_captions))
+        condition = batches.clip_texts(self.clip, batches.texts(found, rng, empty=self.numbers.empty_captions))
         assert self.network.statistics is not None
         with torch.no_grad():
             x_0 = self.network.statistics.normalise(rows(self.pictures, chosen).to(self.device))
@@ -105,17 +105,6 @@ class PriorLesson(Lesson):
             output = self.network(x_t, timesteps, condition).float()
         return {"total": (output - x_0).square().mean()}
 
-    @torch.no_grad()
-    def conditions(self, texts: Sequence[str]) -> Mapping[str, Tensor]:
-        """What the prior takes of texts."""
-        positions = self.clip.spec.text.positions
-        encoded_texts = [self.clip.tokenizer.encode(text, positions) for text in texts]
-        tokens = torch.stack([one.tokens for one in encoded_texts]).to(self.device)
-        lengths = torch.tensor([min(one.length, positions) for one in encoded_texts], device=self.device)
-        states, embedding = self.clip.network.encode_text(tokens)
-        mask = torch.arange(positions, device=self.device)[None] < lengths[:, None]
-        return {"text_states": states, "text_embedding": embedding, "text_mask": mask}
-
     def publish(self, averaged: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
         """Write diffusers' layout, which carries the statistics of the embeddings."""
         spec = self.network.spec
@@ -123,25 +112,11 @@ class PriorLesson(Lesson):
         save_published(averaged, checkpoint.key_map(spec, "diffusers"), path, metadata=strings, dtype=torch.float16)
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="Folder of the run: state, log, weights.")],
-    clip: Annotated[Path, typer.Option(help="Mini CLIP.")],
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train for.")] = PriorCourse.minutes,
-    steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
-    pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = PriorCourse.pool_size,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes; by default inside OUT.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Published weights that a new run begins with.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Of weights, batches, captions and noise.")] = 0,
-) -> None:
+def lesson(options: Options, clip: Annotated[Path, typer.Option(help="Mini CLIP.")]) -> PriorLesson:
     """Train a mini diffusion prior, or go on with the run in OUT."""
-    torch.set_num_threads(threads)
-    course = PriorCourse(minutes=minutes, steps=steps, pool_size=pool, seed=seed)
-    folder = scenes or out / "pool"
-    opened = open_pool(folder, pool, SIDE, tints=course.tints, workers=threads)
-    train(Run(PriorLesson(course, opened, clip, folder, device_named(device)), out, start=start))
+    course = options.course(PriorCourse)
+    return PriorLesson(course, options.opened(course), clip, options.folder, options.where)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(recipe_command(lesson, PriorCourse))

@@ -1,58 +1,59 @@
-"""The recipe of mini unCLIP's decoder: latents under a picture's embedding alone, as Kandinsky 2.2 decodes."""
+"""The recipe of mini unCLIP's decoder: mini GLIDE's U-Net learns to draw what an embedding of mini CLIP's shows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import typer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..diffusion import guidance, losses, samplers, schedules
-from ..diffusion.denoiser import Leaf
-from ..diffusion.noise import SeededNoise
 from ..models.checkpoint import save_published
-from ..models.clip.model import CLIP, load_clip
-from ..models.first_stage.model import SPACE, load_autoencoder
+from ..models.clip.model import CLIP, ClipModel, load_clip
+from ..models.first_stage.model import SPACE
+from ..models.glide.model import GlideModel, load_model
+from ..models.glide.spec import GlideSpec
 from ..models.hyper_parameters import SPEC, to_json
 from ..models.unclip import checkpoint
 from ..models.unclip.decoder import Decoder
+from ..models.unclip.model import PIXELS, DecoderModel
 from ..models.unclip.spec import DecoderSpec
 from ..scenes import render
-from .commands import device_named, run_command
+from . import batches
+from .commands import Options, recipe_command, run_command
 from .encoded import encoded, rows
+from .hybrid import SnrWeight, hybrid
 from .measures import fresh_scenes
-from .painters import Sampling, to_bytes
-from .pool import Pool, open_pool
-from .run import Course, Lesson, Run, train
-from .timesteps import stratified
+from .painters import Sampling, decoder_painter
+from .pool import Pool
+from .run import Course, Lesson
 
 NAME = "mini-unclip-decoder"
-SIDE = 32
+_IMITATED = 4000  # scenes whose captions and embeddings are compared
 
 
-def mini_spec(embedding_width: int) -> DecoderSpec:
-    """8 x 8 latents: most of the arithmetic is at 4 x 4 and 2 x 2."""
+def mini_spec(glide: GlideSpec, clip: ClipModel) -> DecoderSpec:
+    """Karlo's form around GLIDE's U-Net; as many tokens of the picture as the longest caption has words."""
+    text = clip.spec.text
+    levels = range(len(glide.channel_mult))
     return DecoderSpec(
-        system="kandinsky-2.2",
-        in_channels=4,
-        out_channels=8,
-        model_channels=32,
-        channel_mult=(1, 2, 4),
-        num_res_blocks=1,
-        attention_levels=(1, 2),
-        num_head_channels=32,
-        context_width=64,
-        image_tokens=4,
-        embedding_width=embedding_width,
-        text_width=0,
-        pooled_width=0,
-        norm_groups=8,
+        model_channels=glide.model_channels,
+        channel_mult=glide.channel_mult,
+        num_res_blocks=glide.num_res_blocks,
+        attention_levels=tuple(level for level in levels if glide.attention_levels[level]),
+        num_head_channels=glide.num_head_channels,
+        context_width=glide.text_width,
+        image_tokens=16,
+        embedding_width=clip.spec.image.projection,
+        text_width=text.width,
+        pooled_width=text.projection,
+        norm_groups=glide.norm_groups,
     )
 
 
@@ -61,30 +62,39 @@ class DecoderCourse(Course):
     """The numbers of the decoder's recipe.
 
     Attributes:
-        empty_pictures: Share of embeddings replaced by that of a black picture, for classifier-free guidance.
+        empty_pictures: Share of embeddings replaced by the learned one of no picture, for classifier-free guidance.
+        empty_captions: Share of captions replaced by nothing: the picture's embedding has to tell (the paper
+            leaves out half of them).
+        silence: Chance that a caption leaves out an object's shape, or else its colour.
         pairs: Share of pictures with two solids.
-        snr_limits: Weight of an item's eps error is clamp(SNR, low, high) / SNR (Hang et al. 2023).
-        weight_limits: Bounds of that weight.
+        coarse: Share of the time in which pictures are halved, twice as many of them.
+        snr_limits: Of the weight of the eps error; see `hybrid.SnrWeight`.
+        weight_limits: Of the same.
     """
 
-    minutes: float = 30.0
-    batch_size: int = 128
-    learning_rate: float = 1.5e-3
+    minutes: float = 22.0
+    batch_size: int = 64
+    learning_rate: float = 6e-4
+    warm_up_steps: int = 50
+    decay_from: float = 0.4
     pool_size: int = 40_000
     empty_pictures: float = 0.1
+    empty_captions: float = 0.75
+    silence: float = 0.1
     pairs: float = 0.65
+    coarse: float = 0.3
     snr_limits: tuple[float, float] = (0.3, 5.0)
     weight_limits: tuple[float, float] = (0.2, 20.0)
 
 
 class DecoderLesson(Lesson):
-    """A decoder learns eps and variance of latents under the embedding of their picture.
+    """A decoder learns eps and variance of pictures under their embedding, and sometimes a caption.
 
     Args:
         course: The recipe's numbers.
         pool: Training scenes.
-        autoencoder: The KL autoencoder's file.
-        clip: CLIP's file.
+        glide: The model whose U-Net it begins with.
+        clip: CLIP, whose embeddings it decodes.
         folder: Where the encoded pool is kept.
         device: To train on.
     """
@@ -92,85 +102,87 @@ class DecoderLesson(Lesson):
     name = NAME
 
     def __init__(
-        self, course: DecoderCourse, pool: Pool, autoencoder: Path, clip: Path, folder: Path, device: torch.device
+        self, course: DecoderCourse, pool: Pool, glide: GlideModel, clip: ClipModel, folder: Path, device: torch.device
     ) -> None:
         self.course, self.pool, self.device = course, pool, device
-        self.numbers = course
-        self.autoencoder = load_autoencoder(autoencoder, device=device)
-        self.clip = load_clip(clip, device=device)
-        self.latents = encoded(pool, folder, self.autoencoder.digest(), self.autoencoder.encode)
-        self.pictures = encoded(pool, folder, self.clip.digest(), self.clip.encode_picture)
-        self.nothing = self.clip.encode_picture(-torch.ones(1, 3, SIDE, SIDE)).to(device)
+        self.numbers, self.glide, self.clip = course, glide, clip
+        self.embeddings = encoded(pool, folder, clip.digest(), clip.encode_picture)
         torch.manual_seed(course.seed)
-        self.network = Decoder(mini_spec(self.clip.spec.image.projection)).to(device)
-        self.network.space = self.autoencoder.space
+        self.network = Decoder(mini_spec(glide.spec, clip)).to(device)
+        self.network.space = PIXELS
         self.model = self.network
         self.schedule = self.network.spec.noise_schedule
 
-    def losses(self, step: int, progress: float) -> Mapping[str, Tensor]:
-        """The hybrid loss (Nichol & Dhariwal 2021, eq. 16), eps weighted as `DecoderCourse.snr_limits` says."""
-        rng, generator = self.course.choices(step), self.course.generator(step)
-        chosen = self.pool.choose(rng, self.course.batch_size, self.numbers.pairs)
-        embedding = rows(self.pictures, chosen).to(self.device)
-        empty = torch.from_numpy(rng.random(len(chosen)) < self.numbers.empty_pictures).to(self.device)
-        embedding = torch.where(empty[:, None], self.nothing, embedding)
-        x_0 = rows(self.latents, chosen).to(self.device)
-        timesteps = stratified(len(x_0), len(self.schedule), generator).to(self.device)
-        noise = torch.randn(x_0.shape, generator=generator).to(self.device)
-        x_t = losses.q_sample(x_0, timesteps, noise, self.schedule)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            output = self.network(x_t, timesteps, self.network.encode(embedding))
-        each = losses.hybrid_loss(output, x_0, x_t, noise, timesteps, self.schedule)
-        alpha_bar = self.schedule.alpha_bar.float().to(self.device)[timesteps]
-        snr = alpha_bar / (1 - alpha_bar)
-        weight = (snr.clamp(*self.numbers.snr_limits) / snr).clamp(*self.numbers.weight_limits)
-        total = (weight * each["mse"] + (each["total"] - each["mse"])).mean()
-        return {"total": total, "mse": each["mse"].mean()}
-
     @torch.no_grad()
+    def prepare(self) -> None:
+        """Take GLIDE's U-Net, and the linear maps from embeddings to what its text transformer says of them."""
+        self.network.unet.load_state_dict(self.glide.network.unet.state_dict())
+        chosen = np.arange(min(_IMITATED, len(self.pool)))
+        texts = [batches.everything(self.pool.scenes[index]).text for index in chosen]
+        words = self.glide.tokenizer.encode_batch(texts, self.glide.spec.text_context)
+        wanted = self.glide.network.encode_text(*(part.to(self.device) for part in words))
+        given = rows(self.embeddings, chosen).to(self.device)
+        condition = self.network.condition
+        states = wanted["text_states"][:, : self.network.spec.image_tokens]
+        fit(condition.image_to_tokens, given, states.transpose(1, 2).flatten(1))
+        fit(condition.image_to_time, given, wanted["text_embedding"])
+        condition.no_image.copy_(given.mean(dim=0))
+        condition.text_to_time.weight.zero_()
+        condition.text_to_time.bias.zero_()
+
+    def losses(self, step: int, progress: float) -> Mapping[str, Tensor]:
+        """The hybrid loss (Nichol & Dhariwal 2021, eq. 16), its eps error weighted."""
+        rng, numbers = self.course.choices(step), self.numbers
+        halved = progress < numbers.coarse
+        chosen = self.pool.choose(rng, numbers.batch_size * (2 if halved else 1), numbers.pairs)
+        found = batches.captions(self.pool, chosen, rng, silence=numbers.silence)
+        text = batches.clip_texts(self.clip, batches.texts(found, rng, empty=numbers.empty_captions))
+        embedding = rows(self.embeddings, chosen).to(self.device)
+        empty = torch.from_numpy(rng.random(len(chosen)) < numbers.empty_pictures).to(self.device)[:, None]
+        x_0 = batches.pictures(self.pool, chosen).to(self.device)
+        x_0 = F.avg_pool2d(x_0, 2) if halved else x_0
+
+        def network(x_t: Tensor, timesteps: Tensor) -> Tensor:
+            image = torch.where(empty, self.network.condition.no_image, embedding)
+            return self.network(x_t, timesteps, self.network.encode(image, **text))
+
+        weight = SnrWeight(numbers.snr_limits, numbers.weight_limits)
+        return hybrid(network, x_0, self.schedule, weight, self.course.generator(step))
+
     def sheet(self, averaged: nn.Module) -> NDArray[np.uint8]:
         """Fresh scenes, four to a row, each beside what is drawn under its embedding."""
-        network: Any = averaged
-        network.space = self.autoencoder.space
-        pictures = np.stack([render(scene, SIDE) for scene in fresh_scenes(16)])
+        pictures = np.stack([render(scene, self.glide.spec.image_size) for scene in fresh_scenes(16)])
         values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-        embedding = self.clip.encode_picture(values).to(self.device)
-        leaves = Leaf(network, network.encode(embedding)), Leaf(network, network.encode(self.nothing))
-        denoiser = guidance.classifier_free(*leaves, 3.0)
-        noise = SeededNoise(tuple(range(16)))
-        schedule = schedules.respace(self.schedule, "20")
-        x_T = noise.draw((network.channels, 8, 8)).to(self.device)
-        x_0 = samplers.sample(denoiser, schedule, x_T, Sampling().built(clip=False), noise)
-        found = to_bytes(self.autoencoder.decode(x_0))
+        paint = decoder_painter(DecoderModel(averaged, self.clip.clip), self.clip, Sampling("20"))  # pyrefly: ignore
+        found = paint(self.clip.encode_picture(values), range(16), 0, 2.0)
         return np.stack([pictures, found], axis=1).reshape(-1, *pictures.shape[1:])
 
     def publish(self, averaged: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
-        """Write diffusers' layout, with the space of the latents."""
+        """Write the published layout, with the CLIP whose embeddings it takes."""
         spec = self.network.spec
-        strings = {**metadata, CLIP: self.clip.clip, SPACE: self.autoencoder.space, SPEC: to_json("unclip", spec)}
-        save_published(averaged, checkpoint.key_map(spec, "diffusers"), path, metadata=strings, dtype=torch.float16)
+        strings = {**metadata, CLIP: self.clip.clip, SPACE: PIXELS, SPEC: to_json("unclip", spec)}
+        save_published(averaged, checkpoint.key_map(spec), path, metadata=strings, dtype=torch.float16)
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="Folder of the run: state, log, sheets, weights.")],
-    autoencoder: Annotated[Path, typer.Option(help="The KL autoencoder.")],
+@torch.no_grad()
+def fit(layer: nn.Linear, given: Tensor, wanted: Tensor) -> None:
+    """Set a linear layer, in place, to the least squares from "batch in" to "batch out"."""
+    with_one = F.pad(given.double().cpu(), (0, 1), value=1.0)
+    found = torch.linalg.lstsq(with_one, wanted.double().cpu(), driver="gelsd").solution
+    layer.weight.copy_(found[:-1].mT)
+    layer.bias.copy_(found[-1])
+
+
+def lesson(
+    options: Options,
+    glide: Annotated[Path, typer.Option(help="Mini GLIDE, whose U-Net it begins with.")],
     clip: Annotated[Path, typer.Option(help="Mini CLIP.")],
-    minutes: Annotated[float, typer.Option(min=0.01, help="Time to train for.")] = DecoderCourse.minutes,
-    steps: Annotated[int, typer.Option(min=0, help="Updates to train for, instead of a time.")] = 0,
-    pool: Annotated[int, typer.Option(min=1, help="Number of training scenes.")] = DecoderCourse.pool_size,
-    scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes; by default inside OUT.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Published weights that a new run begins with.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
-) -> None:
+) -> DecoderLesson:
     """Train a mini unCLIP decoder, or go on with the run in OUT."""
-    torch.set_num_threads(threads)
-    course = DecoderCourse(minutes=minutes, steps=steps, pool_size=pool, seed=seed)
-    folder = scenes or out / "pool"
-    opened = open_pool(folder, pool, SIDE, tints=course.tints, workers=threads)
-    train(Run(DecoderLesson(course, opened, autoencoder, clip, folder, device_named(device)), out, start=start))
+    course, where = options.course(DecoderCourse), options.where
+    known, words = load_model(glide, device=where), load_clip(clip, device=where)
+    return DecoderLesson(course, options.opened(course), known, words, options.folder, where)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(recipe_command(lesson, DecoderCourse))

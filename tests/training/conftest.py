@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from glidewire.models.glide.model import GlideModel, load_model
 from glidewire.training.autoencoder import AutoencoderCourse, AutoencoderLesson
 from glidewire.training.clip import ClipCourse, ClipLesson
 from glidewire.training.pool import Pool, open_pool
 from glidewire.training.run import Run, train
 
 CPU = torch.device("cpu")
+WEIGHTS = Path(__file__).parents[2] / "weights"
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +37,9 @@ def minis(small_pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "state.pt").unlink()
     train(Run(ClipLesson(ClipCourse(reading_share=0.5, **few), small_pool, CPU), folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def glide() -> GlideModel:
+    """The shipped mini GLIDE, which other recipes begin with."""
+    return load_model(WEIGHTS / "mini-glide-base.safetensors")
