@@ -169,7 +169,7 @@ from .prompt_editing import (
 from .regions import denoise_by_region, paella_region_denoiser
 from .replacement import repaint_sampler
 from .samplers import ancestral_sampler, ddim_inversion, ddim_sampler, interpolate_starts, noise_start, noised_start
-from .scene_world import judge_scenes, render_scene, scene_prompts
+from .scene_world import judge_scenes, layout_overlap, render_scene, scene_prompts
 from .schedules import noise_schedule, respace
 from .tiling import decode_latents_in_tiles, encode_latents_in_tiles
 from .token_orders import halton_sampler, maskgit_sampler
@@ -295,6 +295,7 @@ __all__ = [
     "latent_inpainting_denoiser",
     "latent_semantic_denoiser",
     "latent_upscaling_denoiser",
+    "layout_overlap",
     "list_images",
     "list_masks",
     "load_autoencoder",

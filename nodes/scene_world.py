@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, NamedTuple
 
 import torch
@@ -90,12 +92,8 @@ def judge_scenes(
 
     Source: Ottosson 2020 (OKLab) for what colours are; the rest is this pack's own.
     """
-    try:
+    with _with_scipy():
         from ..scenes.judge import judge, score
-    except ImportError:
-        raise GlidewireError(
-            "the judge needs scipy", expected="scipy", got="nothing", hint='Install it: pip install "glidewire[train]".'
-        ) from None
     wanted = parse(prompt)
     found = [score(judge(picture), wanted) for picture in to_levels(image).numpy()]
     whole = [all(one.values()) for one in found]
@@ -105,3 +103,46 @@ def judge_scenes(
         for index, (one, every) in enumerate(zip(found, whole, strict=True))
     ]
     return Judged(sum(whole) / len(whole), sum(shares) / len(shares), "\n".join(lines))
+
+
+@node(category="scenes", by_value=True)
+def layout_overlap(
+    first: Socket[Image, "batch side side 3"],
+    second: Socket[Image, "batch side side 3"],
+) -> float:
+    """Measure how far two pictures of scenes have one layout: the area that both fill over the area that either fills.
+
+    Args:
+        first, second: "batch side side 3" in [0, 1], 16 pixels or more; the first of one is compared with the first of
+            the other, and so on.
+
+    Returns: The mean intersection over union of the solids' silhouettes, 0 to 1; 1 where neither has a solid.
+
+    Raises: GlidewireError for batches or sizes that differ, pictures that are not square or too small, or where scipy
+        is not installed.
+
+    Source: Everingham et al. 2010 (PASCAL VOC), section 4.2, for the overlap of areas.
+    """
+    if first.shape != second.shape:
+        raise GlidewireError(
+            "the pictures to compare differ in number or size", expected=tuple(first.shape), got=tuple(second.shape)
+        )
+    with _with_scipy():
+        from ..scenes.judge import silhouettes
+    pairs = zip(to_levels(first).numpy(), to_levels(second).numpy(), strict=True)
+    shares = []
+    for one, other in pairs:
+        a, b = silhouettes(one), silhouettes(other)
+        shares.append(float((a & b).sum() / (a | b).sum()) if (a | b).any() else 1.0)
+    return sum(shares) / len(shares)
+
+
+@contextmanager
+def _with_scipy() -> Iterator[None]:
+    """Where the judge is imported, whose library is not among those that every user has."""
+    try:
+        yield
+    except ImportError:
+        raise GlidewireError(
+            "the judge needs scipy", expected="scipy", got="nothing", hint='Install it: pip install "glidewire[train]".'
+        ) from None

@@ -79,6 +79,21 @@ def judge(picture: NDArray[np.uint8]) -> Reading:
     Raises:
         GlidewireError: when the picture is of another form.
     """
+    lab, ground, contrast = _measured(picture)
+    solids = [_see(region, contrast, lab) for region in _regions(lab, contrast)]
+    name = list(GROUNDS)[int(np.argmin(np.linalg.norm((_GROUND_SWATCHES - ground) * (0.5, 1, 1), axis=1)))]
+    return Reading(tuple(sorted(solids, key=lambda seen: -seen.diameter)), name)
+
+
+def silhouettes(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where solids stand in a picture, bool [128 128]; argument and errors as `judge`."""
+    lab, _, contrast = _measured(picture)
+    regions = _regions(lab, contrast)
+    return np.any(regions, axis=0) if regions else np.zeros(contrast.shape, bool)
+
+
+def _measured(picture: NDArray[np.uint8]) -> tuple[Array, Array, Array]:
+    """OKLab of a picture at the working side [128 128 3], of its ground [3], and how far each place is from that."""
     square = picture.ndim == 3 and picture.shape[0] == picture.shape[1] >= 16 and picture.shape[2] == 3
     if not square or picture.dtype != np.uint8:
         raise GlidewireError(
@@ -90,10 +105,7 @@ def judge(picture: NDArray[np.uint8]) -> Reading:
     fine = ndimage.zoom(picture / 255.0, (zoom, zoom, 1), order=1, grid_mode=True, mode="nearest")
     lab = oklab(np.clip(ndimage.gaussian_filter(fine, (1.2, 1.2, 0)), 0, 1))
     ground = _ground(lab)
-    contrast = np.hypot(*np.moveaxis(lab[..., 1:] - ground[1:], -1, 0))
-    solids = [_see(region, contrast, lab) for region in _regions(lab, contrast)]
-    name = list(GROUNDS)[int(np.argmin(np.linalg.norm((_GROUND_SWATCHES - ground) * (0.5, 1, 1), axis=1)))]
-    return Reading(tuple(sorted(solids, key=lambda seen: -seen.diameter)), name)
+    return lab, ground, np.hypot(*np.moveaxis(lab[..., 1:] - ground[1:], -1, 0))
 
 
 def _ground(lab: Array) -> Array:

@@ -336,6 +336,7 @@ EXAMPLES: dict[str, Example] = {
     "render_scene": just(seed=4, size=32),
     "scene_prompts": just(count=3),
     "judge_scenes": lambda m: {"image": m.picture(2)},
+    "layout_overlap": lambda m: {"first": m.picture(2), "second": m.picture(2)},
     # latent_pictures
     "latent_upscaling_denoiser": lambda m: {
         "model": m.latent_model(6, 0, 3),

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from glidewire.errors import GlidewireError
-from glidewire.nodes.scene_world import judge_scenes, render_scene, scene_prompts
+from glidewire.nodes.scene_world import judge_scenes, layout_overlap, render_scene, scene_prompts
 from glidewire.nodes.sockets import Image
 from glidewire.scenes import held_out_prompts
 
@@ -24,6 +24,21 @@ def test_a_rendered_scene_shows_its_caption_and_not_another() -> None:
 def test_prompts_are_those_that_minis_are_judged_with() -> None:
     assert scene_prompts(5) == [prompt.text for prompt in held_out_prompts(200)][:5]
     assert scene_prompts(5, seed=1) != scene_prompts(5)
+
+
+def test_a_layout_is_where_solids_stand_whatever_they_look_like() -> None:
+    pictures = [render_scene(seed, 48).image for seed in range(3)]
+    empty = Image(torch.full_like(pictures[0], 0.9))
+    assert layout_overlap(pictures[0], pictures[0]) == 1 and layout_overlap(empty, empty) == 1
+    assert layout_overlap(pictures[0], empty) == 0
+    recoloured = Image(pictures[0].roll(1, -1))  # red becomes green, green blue
+    assert layout_overlap(pictures[0], recoloured) > 0.7
+    apart = layout_overlap(pictures[0], pictures[1])
+    assert layout_overlap(pictures[1], pictures[0]) == apart < 0.5
+    both = [Image(torch.cat([pictures[0], one])) for one in (pictures[0], empty)]
+    assert layout_overlap(*both) == 0.5
+    with pytest.raises(GlidewireError, match=r"differ in number or size.*\(2, 48, 48, 3\).*\(1, 48"):
+        layout_overlap(both[0], empty)
 
 
 def test_bad_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
