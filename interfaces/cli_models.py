@@ -215,7 +215,11 @@ def convert(
     destination: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, or the folder for diffusers.")],
     to: Annotated[Literal["safetensors", "diffusers"], typer.Option("--to", help="The form to write.")] = "safetensors",
     component: Annotated[
-        str | None, typer.Option("--component", help="Which one, for diffusers, where the file holds several.")
+        str | None, typer.Option("--component", help="Write this one alone, where the file holds several.")
+    ] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", metavar="NAME=VALUE", help="Hyper-parameters that the tensors do not tell."),
     ] = None,
     isolated: Annotated[bool, typer.Option("--isolated", hidden=True)] = False,
     as_json: options.Json = False,
@@ -226,14 +230,19 @@ def convert(
     A pickled module (DALL·E's encoder.pkl and decoder.pkl) is a program: loading it with torch runs whatever its
     author wrote. Here its instructions are read and none is carried out, in a process of its own that has no network
     and writes nowhere but beside OUT. What is no plain module is refused.
+
+    With --component or --state, one component is written with all of its hyper-parameters beside the weights.
     """
-    file, destination = file.expanduser(), destination.expanduser()
+    file, destination, stated = file.expanduser(), destination.expanduser(), _stated(state)
     with options.exits_with(options.UNREADABLE):
         if destination.exists() and file.exists() and destination.resolve() == file.resolve():
             raise GlidewireError(f"{file.name} would be written over itself", hint="Name another file.")
         if to == "diffusers":
-            _to_diffusers(file, destination, component)
+            _to_diffusers(file, destination, component, stated)
             facts = {"folder": str(destination)}
+        elif component or state:
+            tensors = _component_to_safetensors(file, destination, component, stated)
+            facts = {"file": str(destination), "tensors": tensors}
         else:
             facts = {"file": str(destination), "tensors": _to_safetensors(file, destination, isolated=isolated)}
     if as_json:
@@ -243,11 +252,29 @@ def convert(
         stdout.print(f"{key}: {value}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _to_diffusers(file: Path, folder: Path, component: str | None) -> None:
+def _stated(pairs: list[str] | None) -> dict[str, Any]:
+    """`name=value` as hyper-parameters: numbers, lists and switches as JSON writes them, anything else as text."""
+    stated: dict[str, Any] = {}
+    for name, value in (options.split_assignment(text, option="--state", example="name=value") for text in pairs or ()):
+        try:
+            stated[name] = json.loads(value)
+        except ValueError:
+            stated[name] = value
+    return stated
+
+
+def _to_diffusers(file: Path, folder: Path, component: str | None, stated: dict[str, Any]) -> None:
     from ..models.checkpoint import identify
     from ..models.conversion import to_diffusers
 
-    to_diffusers(identify(file, component=component), folder)
+    to_diffusers(identify(file, component=component, stated=stated), folder)
+
+
+def _component_to_safetensors(file: Path, destination: Path, component: str | None, stated: dict[str, Any]) -> int:
+    from ..models.checkpoint import identify
+    from ..models.conversion import component_to_safetensors
+
+    return component_to_safetensors(identify(file, component=component, stated=stated), destination)
 
 
 def _to_safetensors(file: Path, destination: Path, *, isolated: bool) -> int:

@@ -222,15 +222,20 @@ def open_workflow(file: str, changes: list[str] | None, seed: int | None, **opti
     return change(loaded.require(session), session, changes, seed)
 
 
-def split_assignment(text: str) -> tuple[str, str]:
+def split_assignment(
+    text: str, *, option: str = "--set", example: str = "node.input=value, or input=value"
+) -> tuple[str, str]:
     """`name=value` as a pair; the value may hold further signs of equality.
+
+    Args:
+        text: What was given.
+        option: To which option.
+        example: What is expected, for errors.
 
     Raises:
         GlidewireError: there is no sign of equality, or no name before it.
     """
     name, sign, value = text.partition("=")
     if not sign or not name.strip():
-        raise GlidewireError(
-            "--set cannot be read", expected="node.input=value, or input=value", got=repr(text), hint="Quote it whole."
-        )
+        raise GlidewireError(f"{option} cannot be read", expected=example, got=repr(text), hint="Quote it whole.")
     return name.strip(), value

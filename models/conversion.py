@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from torch import nn
 
 from ..digests import file_digest
 from ..errors import GlidewireError
-from .checkpoint import Identity, load_identified
+from .checkpoint import Identity, identify, load_identified
 from .header import open_tensors, read_header
+from .hyper_parameters import SPEC
 from .key_map import published_state_dict
 from .registry import families
 from .saving import save_tensors
@@ -39,6 +41,42 @@ def to_safetensors(source: Path, destination: Path) -> int:
         tensors = {key: read(key).clone() for key in header.shapes}
     save_tensors(tensors, destination, metadata={**header.metadata, SOURCE: file_digest(source)})
     return len(tensors)
+
+
+def component_to_safetensors(identity: Identity, destination: Path) -> int:
+    """Write one component of a checkpoint under its published names, with its hyper-parameters beside the weights.
+
+    What tensors do not tell is then told by the file: any loader takes it as it is.
+
+    Args:
+        identity: The component, identified with what is stated.
+        destination: The file to write.
+
+    Returns:
+        The number of its tensors.
+
+    Raises:
+        GlidewireError: The component is none without the rest of its file, or the file cannot be written.
+    """
+    header = identity.header
+    values = {"family": identity.family, **families()[identity.family].carries(identity.spec)}
+    strings = {**header.metadata, SPEC: json.dumps(values), SOURCE: _digests(identity)}
+    with open_tensors(header) as read:
+        tensors = {key: read(key).clone() for key in header.shapes}
+    save_tensors(tensors, destination, metadata=strings)
+    try:
+        alone = identify(destination, component=identity.component)
+    except GlidewireError as error:
+        destination.unlink()
+        raise GlidewireError(
+            f"{header.name}: its {identity.family} {identity.component} cannot stand alone", got=str(error)
+        ) from error
+    assert alone.spec == identity.spec, "what was written is read back as another network"
+    return len(tensors)
+
+
+def _digests(identity: Identity) -> str:
+    return " ".join(file_digest(path) for path in identity.header.paths)
 
 
 def module_to_safetensors(source: Path, destination: Path) -> int:
@@ -100,7 +138,7 @@ def to_diffusers(identity: Identity, folder: Path, *, dtype: torch.dtype | None 
         inside.save_config(folder)
     except OSError as error:
         raise GlidewireError(f"the folder {folder.name} cannot be written to", got=error.strerror) from error
-    metadata = {"format": "pt", SOURCE: " ".join(file_digest(path) for path in identity.header.paths)}
+    metadata = {"format": "pt", SOURCE: _digests(identity)}
     save_tensors(tensors, folder / _WEIGHTS, metadata=metadata)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -78,6 +78,7 @@ class Family:
         layouts: Key maps of the other layouts that the family was published in, by name.
         ignored: Beginnings of published keys that the network does not use.
         exact: Beginnings of the network's keys that keep the dtype they are stored in, whatever the others become.
+        carries: Hyper-parameters of a spec as its files carry them, by the names that `recognise` reads.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Family:
     layouts: Mapping[str, Callable[[Any], KeyMap]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
+    carries: Callable[[Any], Mapping[str, Any]] = asdict
 
     def key_map_of(self, identity: Identity) -> KeyMap:
         """The key map of an identified checkpoint, in its own layout."""

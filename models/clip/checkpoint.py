@@ -40,6 +40,8 @@ _OTHERS = {
     "text.transformer.": "a text tower of another kind",
     "visual.attn_pool.": "attention pooling",
 }
+# What files of an image tower alone still keep of the text tower, whose blocks they have not.
+_OF_TEXT = ("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_", "logit_scale")
 _BLOCK = {
     "layer_norm1": "ln_1",
     "self_attn.out_proj": "attn.out_proj",
@@ -125,9 +127,8 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     known |= _carried(header)
     known |= stated_values(stated, where=f"{header.name}: stated hyper-parameters")
     whole = any(mark in names for mark in _TEXT_MARKS)
-    # Beside an image tower alone, files keep what else the text tower had.
-    starts = ("",) if whole else (_VISUAL, _VISION, "visual_projection.")
-    kept = {name: key for name, key in names.items() if name not in _LEFTOVERS and name.startswith(starts)}
+    left_out = () if whole else _OF_TEXT
+    kept = {name: key for name, key in names.items() if name not in _LEFTOVERS and not name.startswith(left_out)}
     bare = header.view(kept)
     shapes = bare.shapes if layout == "published" else _open_clip_shapes(bare.shapes)
     variant, image, assumed = _image(shapes, known, layout, header.name)
@@ -242,4 +243,11 @@ def build(spec: ClipSpec | ClipImageSpec) -> nn.Module:
     return Clip(spec) if isinstance(spec, ClipSpec) else ClipImage(spec)
 
 
-FAMILY = Family("clip", recognise, build, key_map, layouts={"transformers": transformers_key_map})
+def carries(spec: ClipSpec | ClipImageSpec) -> dict[str, Any]:
+    """What shapes do not tell of both towers, or of one."""
+    image = spec.image if isinstance(spec, ClipSpec) else spec
+    heads = {"text_heads": spec.text.heads} if isinstance(spec, ClipSpec) else {}
+    return {"image_heads": image.heads, **heads, "quick_gelu": image.quick_gelu}
+
+
+FAMILY = Family("clip", recognise, build, key_map, layouts={"transformers": transformers_key_map}, carries=carries)

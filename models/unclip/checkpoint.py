@@ -157,6 +157,7 @@ def recognise_upsampler(header: Header, stated: Mapping[str, Any]) -> Identity |
         return None
     told = told_by_shapes(shapes, where=header.name)
     del told["attention_levels"]
+    stated = {**carried(UpsamplerSpec, header.metadata, family="unclip", where=header.name), **stated}
     variant, spec, assumed = infer_spec(UPSAMPLERS, told, stated, config=header.config, where=header.name)
     component = "upsampler_last_step" if header.part in _LAST_STEP else "upsampler"
     return Identity("unclip", component, variant, spec, {"channels": spec.out_channels}, header, assumed, layout)

@@ -17,6 +17,7 @@ from glidewire.interfaces.cli import app
 from glidewire.interfaces.model_folders import host_folders, hub_cache, own_folder
 from glidewire.models.published import PUBLISHED
 from safetensors.torch import load_file, save_file
+from tiny_checkpoints import TINY, tensors_of
 from torch import nn
 from typer.testing import CliRunner, Result
 
@@ -215,6 +216,23 @@ def test_convert_refuses_what_would_run(cli: Callable[..., Result], tmp_path: Pa
     done = cli("models", "convert", tmp_path / "m.pkl", tmp_path / "m.safetensors")
     assert done.exit_code == 4 and "is no plain module: it holds code that would be run" in done.stderr
     assert not (tmp_path / "mark").exists() and not (tmp_path / "m.safetensors").exists()
+
+
+def test_convert_writes_what_is_stated_into_a_component_of_its_own(cli: Callable[..., Result], tmp_path: Path) -> None:
+    torch.save({"model": tensors_of("if stage I")}, tmp_path / "m.pt")
+    unknown = cli("models", "inspect", tmp_path / "m.pt")
+    assert unknown.exit_code == 4 and "m.pt holds a network of imagen" in unknown.stderr
+    assert "`glidewire models convert FILE OUT --state NAME=VALUE`" in unknown.stderr
+    stated = [f"--state={name}={json.dumps(value)}" for name, value in TINY["if stage I"].stated.items()]
+    done = cli("models", "convert", tmp_path / "m.pt", tmp_path / "m.safetensors", *stated)
+    assert done.exit_code == 0, done.output
+    told = cli("models", "inspect", tmp_path / "m.safetensors")
+    assert "component: imagen denoiser" in told.stdout and "assumed: nothing" in told.stdout
+    wrong = cli("models", "convert", tmp_path / "m.pt", tmp_path / "n", "--state", "pool_heads")
+    assert wrong.exit_code == 2 and "--state cannot be read; expected name=value" in wrong.stderr
+    text = cli("models", "convert", tmp_path / "m.pt", tmp_path / "n", "--state", "pool_heads=many")
+    assert text.exit_code == 4 and "pool_heads has the wrong type; expected int" in text.stderr
+    assert not (tmp_path / "n").exists()
 
 
 def test_convert_to_diffusers_names_what_it_cannot_say(cli: Callable[..., Result], tmp_path: Path) -> None:
