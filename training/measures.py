@@ -15,42 +15,19 @@ from ..diffusion.noise import SeededNoise
 from ..models.checkpoint import identify
 from ..models.clip.model import ClipModel, load_clip
 from ..models.first_stage.model import load_autoencoder
+from ..models.glide.model import load_model
 from ..models.noised_clip.model import NoisedClip, load_noised_clip
 from ..models.paella.token_autoencoder import load_token_autoencoder
 from ..models.unclip.model import PriorModel, load_prior
-from ..scenes import Caption, Scene, render, sample_scene
-from ..scenes.judge import judge, score
+from ..models.unclip.upsampling import load_upsampler
+from ..scenes import render
 from .batches import clip_texts, everything
-from .painters import picture_embeddings
+from .fresh import fresh_scenes, judged
+from .painters import Sampling, picture_embeddings, to_pixels
+from .repainters import glide_upsampling, inpainting_painter, unclip_upsampling
+from .repainting import repainted, verdicts_kept_larger
 
-# Beyond the seeds of any pool.
-_FIRST_SEED = 10_000_000
 _BATCH = 100
-
-
-def fresh_scenes(count: int, *, distinct: bool = False) -> list[Scene]:
-    """Scenes that no pool has, every other one of combinations that training never shows.
-
-    Args:
-        count: How many.
-        distinct: Whether no two have the same attributes.
-    """
-    scenes: dict[str, Scene] = {}
-    seed = 0
-    while len(scenes) < count:
-        scene = sample_scene(_FIRST_SEED + seed, held_out=bool(seed % 2))
-        scenes.setdefault(everything(scene).text if distinct else str(seed), scene)
-        seed += 1
-    return list(scenes.values())
-
-
-def judged(pictures: NDArray[np.uint8], captions: list[Caption]) -> dict[str, float]:
-    """Shares of pictures [count side side 3] in which what is stated is right: of each attribute, and of all."""
-    scores = [score(judge(picture), caption.statement) for picture, caption in zip(pictures, captions, strict=True)]
-    found = {"everything": float(np.mean([all(one.values()) for one in scores]))}
-    for name in dict.fromkeys(name for one in scores for name in one):
-        found[name] = float(np.mean([one[name] for one in scores if name in one]))
-    return found
 
 
 def verdicts_kept(decoded: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], count: int, size: int) -> dict[str, float]:
@@ -131,7 +108,7 @@ def noised_retrieval(model: NoisedClip, count: int) -> dict[str, float]:
     scenes = fresh_scenes(count, distinct=True)
     side, steps = model.image.spec.image_size, model.image.spec.timesteps
     pictures = np.stack([render(scene, side) for scene in scenes])
-    x_0 = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x_0 = to_pixels(pictures)
     texts = torch.cat([model.encode_prompt(everything(scene).text)[0] for scene in scenes])
     noise = SeededNoise((0,) * count).draw(tuple(x_0.shape[1:]))
     schedule, found = schedules.squared_cosine(steps), {}
@@ -145,7 +122,7 @@ def noised_retrieval(model: NoisedClip, count: int) -> dict[str, float]:
 def _captions_and_images(clip: ClipModel, count: int) -> tuple[list[str], torch.Tensor]:
     scenes = fresh_scenes(count, distinct=True)
     pictures = np.stack([render(scene, clip.spec.image.image_size) for scene in scenes])
-    values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    values = to_pixels(pictures)
     return [everything(scene).text for scene in scenes], clip.encode_picture(values)
 
 
@@ -165,6 +142,13 @@ def measured(weights: Path, count: int, beside: Path) -> dict[str, float] | None
         return noised_retrieval(load_noised_clip(weights, text), count)
     if (identity.family, identity.component) == ("unclip", "prior"):
         return prior_retrieval(load_prior(weights), load_clip(beside / "mini-clip.safetensors"), count)
+    if (identity.family, identity.component) == ("unclip", "upsampler"):
+        return verdicts_kept_larger(unclip_upsampling(load_upsampler(weights).network), count)
+    if identity.family == "glide" and identity.spec.takes_low_resolution:
+        return verdicts_kept_larger(glide_upsampling(load_model(weights)), count)
+    if identity.family == "glide" and identity.spec.takes_known_pixels:
+        model = load_model(weights)
+        return repainted(inpainting_painter(model, Sampling()), count, model.spec.image_size)
     if identity.component != "first_stage":
         return None
     if identity.dims.get("codes"):
@@ -178,7 +162,7 @@ def measured(weights: Path, count: int, beside: Path) -> dict[str, float] | None
     autoencoder = load_autoencoder(weights)
 
     def through_latents(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        values = to_pixels(pictures)
         return _bytes((autoencoder.decode(autoencoder.encode(values)) + 1) / 2)
 
     return verdicts_kept(through_latents, count, 32)

@@ -74,6 +74,11 @@ def to_bytes(pixels: Tensor) -> NDArray[np.uint8]:
     return found.permute(0, 2, 3, 1).cpu().numpy()
 
 
+def to_pixels(pictures: NDArray[np.uint8]) -> Tensor:
+    """Pictures uint8 [batch height width 3] as "batch 3 height width" in [-1, 1]; the way back from `to_bytes`."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 def glide_painter(
     network: GlideTextToImage, tokenizer: GlideTokenizer, sampling: Sampling, *, side: int | None = None
 ) -> Painter:

@@ -40,7 +40,8 @@ class Course:
         decay_from: Share of the time after which it falls.
         weight_decay: Of AdamW.
         ema: Decay of the moving average of the weights that is shipped.
-        tints: Chance that a solid has a colour between those that prompts name.
+        tints: Chance that a solid has a colour between the six that prompts name. With six alone, a network learns
+            that yellow cylinders do not exist, and no caption or guidance talks it out of that.
         pool_size: Training scenes.
         seed: Of weights, batches, captions and noise.
     """
@@ -113,6 +114,10 @@ class Lesson(ABC):
             raise GlidewireError(f"weights {path.name} are another network's than {self.name}'s")
         self.model.load_state_dict(found)
 
+    def groups(self) -> list[dict[str, Any]]:
+        """The parameters that are trained, each group with its learning rate's "scale" over the course's."""
+        return [{"params": [weight for weight in self.model.parameters() if weight.requires_grad], "scale": 1.0}]
+
     def after_step(self, step: int) -> None:
         """What happens after each update, such as the revival of codes that nothing uses."""
         return
@@ -140,10 +145,8 @@ class Run:
             if start is not None:
                 lesson.begin_with(start)
         self.averaged: nn.Module = copy.deepcopy(lesson.model).requires_grad_(False).eval()
-        trained = [weight for weight in lesson.model.parameters() if weight.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            trained, self.course.learning_rate, betas=(0.9, 0.99), weight_decay=self.course.weight_decay, fused=True
-        )
+        decay, rate = self.course.weight_decay, self.course.learning_rate
+        self.optimizer = torch.optim.AdamW(lesson.groups(), rate, betas=(0.9, 0.99), weight_decay=decay, fused=True)
         if self.state_path.is_file():
             self.restore()
 
@@ -215,7 +218,7 @@ class Run:
             )
         rate = course.rate(self.step, self.progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.lesson.after_step(self.step)

@@ -28,9 +28,9 @@ from ..scenes import render
 from . import batches
 from .commands import Options, recipe_command, run_command
 from .encoded import encoded, rows
+from .fresh import fresh_scenes
 from .hybrid import SnrWeight, hybrid
-from .measures import fresh_scenes
-from .painters import Sampling, decoder_painter
+from .painters import Sampling, decoder_painter, to_pixels
 from .pool import Pool
 from .run import Course, Lesson
 
@@ -152,7 +152,7 @@ class DecoderLesson(Lesson):
     def sheet(self, averaged: nn.Module) -> NDArray[np.uint8]:
         """Fresh scenes, four to a row, each beside what is drawn under its embedding."""
         pictures = np.stack([render(scene, self.glide.spec.image_size) for scene in fresh_scenes(16)])
-        values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        values = to_pixels(pictures)
         paint = decoder_painter(DecoderModel(averaged, self.clip.clip), self.clip, Sampling("20"))  # pyrefly: ignore
         found = paint(self.clip.encode_picture(values), range(16), 0, 2.0)
         return np.stack([pictures, found], axis=1).reshape(-1, *pictures.shape[1:])

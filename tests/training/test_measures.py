@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from glidewire.models.clip.model import load_clip
 from glidewire.training.batches import everything
-from glidewire.training.measures import fresh_scenes, measured, retrieval, verdicts_kept
+from glidewire.training.fresh import fresh_scenes
+from glidewire.training.measures import measured, retrieval, verdicts_kept
 
 
 def test_every_verdict_is_kept_where_nothing_is_lost() -> None:

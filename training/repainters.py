@@ -1,0 +1,93 @@
+"""From pictures to pictures, as recipes and measures need it: upsamplers, and painting into holes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..diffusion import guidance, samplers, schedules
+from ..diffusion.denoiser import Leaf
+from ..diffusion.noise import SeededNoise
+from ..diffusion.schedules import NoiseSchedule
+from ..models.glide.model import GlideModel
+from ..models.unclip.upsampler import Upsampler
+from .painters import Sampling, to_bytes, to_pixels
+
+Inpainter = Callable[
+    [Sequence[str], NDArray[np.uint8], NDArray[np.float32], Sequence[int], int, float], NDArray[np.uint8]
+]
+"""(prompts, pictures, masks, their seeds, the first one's number, guidance scale) to pictures.
+
+Pictures are uint8 [count height width 3], masks [count 1 height width], 1 where they are known.
+"""
+
+Enlarger = Callable[[NDArray[np.uint8], Sequence[int]], NDArray[np.uint8]]
+"""(small pictures uint8 [count height width 3], their seeds) to pictures of twice the side."""
+
+UPSAMPLING = Sampling("8", eta=0.0)
+"""An upsampler has little left to choose: few steps, and no noise in between."""
+
+
+def inpainting_painter(model: GlideModel, sampling: Sampling) -> Inpainter:
+    """GLIDE's inpainting model, as it paints by itself: what is known is not put back in."""
+    network, context = model.network, model.spec.text_context
+    device = next(network.parameters()).device
+    schedule = schedules.respace(schedules.SCHEDULES[model.spec.schedule](), sampling.spacing)
+
+    @torch.no_grad()
+    def paint(
+        prompts: Sequence[str],
+        pictures: NDArray[np.uint8],
+        masks: NDArray[np.float32],
+        seeds: Sequence[int],
+        first: int,
+        scale: float,
+    ) -> NDArray[np.uint8]:
+        noise = SeededNoise(tuple(seeds), first_item=first)
+        known = {"inpaint_image": to_pixels(pictures).to(device), "inpaint_mask": torch.from_numpy(masks).to(device)}
+
+        def leaf(texts: Sequence[str]) -> Leaf:
+            words = (part.to(device) for part in model.tokenizer.encode_batch(texts, context))
+            return Leaf(network, {**network.encode_text(*words), **known})
+
+        denoiser = guidance.classifier_free(leaf(prompts), leaf([""] * len(prompts)), scale)
+        x_T = noise.draw((3, *pictures.shape[1:3])).to(device)
+        return to_bytes(samplers.sample(denoiser, schedule, x_T, sampling.built(), noise))
+
+    return paint
+
+
+def unclip_upsampling(network: Upsampler, sampling: Sampling = UPSAMPLING) -> Enlarger:
+    """unCLIP's upsampler, which sees the small picture alone."""
+    schedule = schedules.respace(network.spec.noise_schedule, sampling.spacing)
+    return _enlarger(network, lambda low: {"low_res": low}, schedule, sampling)
+
+
+def glide_upsampling(model: GlideModel, sampling: Sampling = UPSAMPLING) -> Enlarger:
+    """GLIDE's upsampler without a caption."""
+    schedule = schedules.respace(schedules.SCHEDULES[model.spec.schedule](), sampling.spacing)
+    silent, _ = model.encode_prompt("")
+
+    def condition(low: Tensor) -> dict[str, Tensor]:
+        return {**{name: value.expand(len(low), *value.shape[1:]) for name, value in silent.items()}, "low_res": low}
+
+    return _enlarger(model.network, condition, schedule, sampling)
+
+
+def _enlarger(
+    network: Any, condition: Callable[[Tensor], Mapping[str, Tensor]], schedule: NoiseSchedule, sampling: Sampling
+) -> Enlarger:
+    device = next(network.parameters()).device
+
+    @torch.no_grad()
+    def enlarge(pictures: NDArray[np.uint8], seeds: Sequence[int]) -> NDArray[np.uint8]:
+        noise, low = SeededNoise(tuple(seeds)), to_pixels(pictures).to(device)
+        x_T = noise.draw((3, 2 * low.shape[2], 2 * low.shape[3])).to(device)
+        return to_bytes(samplers.sample(Leaf(network, condition(low)), schedule, x_T, sampling.built(), noise))
+
+    return enlarge
