@@ -125,6 +125,8 @@ def sample(
         keeper = Keeper(trajectory, keys, boundaries(denoiser, steps, store_every))
     for count, step in enumerate(steps[done:], done + 1):
         record = advance(evaluator, denoiser, x_t, step, solver, noise)
+        if solver.corrects_start and count == 1:
+            record = _corrected(evaluator, denoiser, schedule, record, solver)
         x_t = record.x_next
         keeper.step(count, x_t, evaluator.memory, partial(on_step, record) if on_step else None)
     return x_t if steps else x_t.clone()
@@ -155,6 +157,22 @@ def advance(
             hint="Use a higher precision or a lower guidance scale, or check the weights.",
         )
     return StepRecord(step, x_t, x_next, x_0, prediction)
+
+
+@torch.no_grad()
+def _corrected(
+    evaluator: Evaluator, denoiser: Denoiser, schedule: NoiseSchedule, record: StepRecord, solver: Solver
+) -> StepRecord:
+    """The first step again, along the mean of eps at both of its ends; what was remembered at its start stays."""
+    step, remembered = record.step, evaluator.memory
+    after = step if step.last else Step.of(schedule, step.index + 1)
+    evaluator.memory = {}
+    eps = evaluator(denoiser, record.x_next, after).eps(record.x_next, after)
+    evaluator.memory = remembered
+    mean = record.prediction.to("eps", record.x_t, step)
+    mean = mean.with_value((mean.value + eps) / 2)
+    x_next, x_0 = solver.advance(record.x_t, mean, step, None)
+    return StepRecord(step, record.x_t, x_next, x_0, mean)
 
 
 def invert(

@@ -155,12 +155,15 @@ class Solver:
         advance: The step.
         stochastic: Whether it uses noise.
         parameters: All that decides its result.
+        corrects_start: Whether a run's first step is made twice, the second time along the mean of the predictions
+            at both of its ends (Heun); it knows no earlier ones.
     """
 
     name: str
     advance: Advance
     stochastic: bool
     parameters: Mapping[str, float | str] = field(default_factory=dict)
+    corrects_start: bool = False
 
     def signature(self) -> str:
         """Canonical text: equal text, equal steps."""
@@ -193,6 +196,18 @@ def ddim(eta: float = 0.0, clip: Clip = True) -> Solver:
         raise GlidewireError("ddim: impossible eta", expected="0 to 1", got=eta)
     parameters = {"eta": float(eta), "clip": float(clip)}
     return Solver("ddim", partial(ddim_step, eta=eta, clip=clip), eta > 0, parameters)
+
+
+def plms(clip: Clip = False) -> Solver:
+    """PLMS, over an expression in `multistep.linear_multistep`: DDIM's step along its mean, and Heun's to begin with.
+
+    Raises:
+        GlidewireError: If `clip` is not above 0.
+
+    Source: Liu et al. 2022 (2202.09778), eq. 11 and 12.
+    """
+    _check_clip("plms", clip)
+    return Solver("plms", partial(ddim_step, clip=clip), False, {"clip": float(clip)}, corrects_start=True)
 
 
 SOLVERS: Mapping[str, Callable[..., Solver]] = {"ancestral": ancestral, "ddim": ddim}

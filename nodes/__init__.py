@@ -168,7 +168,15 @@ from .prompt_editing import (
 )
 from .regions import denoise_by_region, paella_region_denoiser
 from .replacement import repaint_sampler
-from .samplers import ancestral_sampler, ddim_inversion, ddim_sampler, interpolate_starts, noise_start, noised_start
+from .samplers import (
+    ancestral_sampler,
+    ddim_inversion,
+    ddim_sampler,
+    interpolate_starts,
+    noise_start,
+    noised_start,
+    plms_sampler,
+)
 from .scene_world import judge_scenes, layout_overlap, render_scene, scene_prompts
 from .schedules import noise_schedule, respace
 from .tiling import decode_latents_in_tiles, encode_latents_in_tiles
@@ -350,6 +358,7 @@ __all__ = [
     "perturbed_attention_guidance",
     "pick",
     "pixel_error",
+    "plms_sampler",
     "plot",
     "plot_guidance",
     "plot_schedule",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from ..diffusion import solvers
+from ..diffusion import multistep, solvers
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.schedules import NoiseSchedule
 from ..errors import GlidewireError
@@ -106,6 +106,7 @@ def ddim_inversion(
     schedule: Socket[NoiseSchedule, "_"],
     sample: Socket[Sample, "batch channels height width @space"],
     seed: Annotated[int, Seed()] = 0,
+    strength: Annotated[float, Slider(min=0.0, max=1.0, step=0.01)] = 1.0,
     context: Context = INJECTED,
 ) -> Socket[Start, "batch channels height width @space"]:
     """Find the x_T from which DDIM (eta 0) makes this sample again: the update run backwards.
@@ -115,8 +116,10 @@ def ddim_inversion(
         schedule: The schedule to walk; more steps invert better.
         sample: x_0, "batch channels height width".
         seed: The seed of the noise that a sampler with eta > 0 will draw from here.
+        strength: How much of the schedule is walked: 1 goes to x_T, less stops at an x_t, as noised_start does. Where
+            a schedule leaves next to no signal in x_T (GLIDE's), little of the sample survives there: stop before.
 
-    Returns: x_T, "batch channels height width".
+    Returns: x_T or x_t, "batch channels height width".
 
     Source: Song et al. 2021 (DDIM, 2010.02502), section 4.3; Dhariwal & Nichol 2021, appendix F.
     """
@@ -173,3 +176,32 @@ def ddim_sampler(
     Source: Song et al. 2021 (DDIM, 2010.02502), eq. 12 and 16.
     """
     return sampling.run(denoiser, schedule, start, solvers.ddim(eta, clip=clip), context)
+
+
+@node(category="sampling", title="PLMS sampler", validate=sides_fit, memo=sampling.MEMO)
+def plms_sampler(
+    denoiser: Socket[Denoiser, "channels @space @sides"],
+    schedule: Socket[NoiseSchedule, "_"],
+    start: Socket[Start, "batch channels height width @space"],
+    clip: bool = False,
+    context: Context = INJECTED,
+) -> Socket[Sample, "batch channels height width @space"]:
+    """Sample with PLMS: DDIM's step along eps' = (55 eps_t - 59 eps_{t-1} + 37 eps_{t-2} - 9 eps_{t-3}) / 24.
+
+    The sampler that Stable Diffusion was published with. The first steps have fewer predictions behind them; the very
+    first is made twice. Deterministic; noise in the start alone makes results differ.
+
+    Args:
+        denoiser: What predicts eps, x_0 or v.
+        schedule: The timesteps to visit, usually respaced.
+        start: x_T or x_t, "batch channels height width".
+        clip: Clip the predicted x_0 to [-1, 1]; the published sampler does not.
+
+    Returns: x_0, "batch channels height width".
+
+    Raises: GlidewireError where a step yields NaN or infinity, naming the step.
+
+    Source: Liu et al. 2022 (Pseudo numerical methods, 2202.09778), eq. 12; Rombach et al. 2022 (2112.10752), whose
+        released code begins with Heun's step.
+    """
+    return sampling.run(multistep.linear_multistep(denoiser), schedule, start, solvers.plms(clip=clip), context)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from glidewire.diffusion import guidance, samplers, schedules, solvers
+from glidewire.diffusion import guidance, multistep, samplers, schedules, solvers
 from glidewire.diffusion.denoiser import Denoiser, Leaf
 from glidewire.diffusion.noise import FixedNoise
 from glidewire.diffusion.prediction import Step
@@ -105,6 +105,17 @@ def test_runs(name: str, case: Any) -> None:
         sigma *= math.sqrt(1 - step.alpha_bar / step.alpha_bar_previous)
         states[-1] = states[-1] + sigma * run["temperature"] * case.inputs["noise"][len(schedule) - 1]
     case.assert_close(f"{name}/x", torch.stack(states))
+    case.assert_close(f"{name}/pred_x0", torch.stack([record.x_0 for record in records]))
+
+
+@pytest.mark.parametrize("name", ["plms", "plms_cfg"])
+def test_runs_of_several_steps(name: str, case: Any) -> None:
+    run = case.config["runs"][name]
+    schedule = schedules.respace(full(case), f"uniform{run['steps']}")
+    records: list[StepRecord] = []
+    expression = multistep.linear_multistep(denoiser(case, run["scale"]))
+    samplers.sample(expression, schedule, case.inputs["x_T"], solvers.plms(), on_step=records.append)
+    case.assert_close(f"{name}/x", torch.stack([record.x_next for record in records]))
     case.assert_close(f"{name}/pred_x0", torch.stack([record.x_0 for record in records]))
 
 

@@ -269,6 +269,7 @@ EXAMPLES: dict[str, Example] = {
     "ancestral_sampler": _walk,
     "sample_until": lambda m: {**_walk(m), "steps": 2},
     "ddim_sampler": lambda m: {**_walk(m), "eta": 0.5},
+    "plms_sampler": lambda m: _walk(m),
     # schedules
     "noise_schedule": just(name="squaredcos_cap_v2", steps=8),
     "respace": lambda m: {"schedule": m.schedule, "spacing": "2"},
