@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ from .replies import Refused
 from .state import SERVER, Server
 
 _PREVIEWS: Final = {"webp": "WEBP", "jpeg": "JPEG"}
+_CONVERTERS: Final = ThreadPoolExecutor(2, "glidewire-view")
+"""So many pictures are decoded at a time, however many are asked for: one of the largest takes 360 MB."""
 
 _SHOWN: Final = {
     ".png": "image/png",
@@ -48,7 +51,9 @@ async def view(request: web.Request) -> web.StreamResponse:
     path = containment.find(folders_of(server, kind), f"{subfolder}/{name}" if subfolder else name)
     preview, channel = query.get("preview", ""), query.get("channel", "")
     if (preview or channel) and _SHOWN.get(path.suffix.lower(), "").startswith("image/"):
-        body, content_type = await asyncio.to_thread(_converted, path, preview, channel)
+        body, content_type = await asyncio.get_running_loop().run_in_executor(
+            _CONVERTERS, _converted, path, preview, channel
+        )
         return web.Response(body=body, content_type=content_type, headers={"Cache-Control": "no-cache"})
     return sent(path)
 

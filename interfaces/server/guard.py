@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -13,6 +15,7 @@ from .access import COOKIE
 from .replies import Refused
 from .state import SERVER
 
+_IN_THE_WAY: Final = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LOG = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         refused = Refused(problem.status, problem.reason, got=f"{request.method} {request.path[:200]}", kind="http")
         return refused.response()
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, sqlite3.Error) as problem:
         return _trouble(request, problem).response()
     except Exception as problem:
         _LOG.exception("%s %s failed", request.method, request.path)
@@ -73,9 +76,15 @@ def _own(status: int, problem: GlidewireError) -> Refused:
     return Refused(status, problem.message, expected=problem.expected, got=problem.got, hint=problem.hint)
 
 
-def _trouble(request: web.Request, problem: OSError | ValueError) -> Refused:
-    """A disk that is full, a name that the system does not take."""
+def _trouble(request: web.Request, problem: OSError | ValueError | sqlite3.Error) -> Refused:
+    """A disk that is full, a name that the system does not take, a folder where a file is meant."""
     _LOG.warning("%s %s: %s", request.method, request.path[:200], problem)
+    if isinstance(problem, sqlite3.Error):
+        hint = "Make room, or start with another --cache."
+        return Refused(507, "the disk does not take what is kept of jobs", got=problem, hint=hint)
+    if isinstance(problem, OSError) and problem.errno in _IN_THE_WAY:
+        got = problem.strerror or type(problem).__name__
+        return Refused(409, "another file or folder is in the way of this name", got=got, kind="in_the_way")
     if isinstance(problem, OSError):
         reason = problem.strerror or type(problem).__name__
         return Refused(507, f"the disk does not take it: {reason}", hint="Make room, or check who owns the folder.")

@@ -94,7 +94,7 @@ class JobStore:
 
         Raises:
             KeyError: there is a job with this id.
-            GlidewireError: the disk takes it not.
+            sqlite3.Error: the disk takes it not.
         """
         with self._lock:
             serial = (self._one("SELECT max(serial) FROM jobs")[0] or 0) + 1
@@ -109,8 +109,6 @@ class JobStore:
                     )
             except sqlite3.IntegrityError:
                 raise KeyError(job.id) from None
-            except sqlite3.Error as problem:
-                raise _not_kept(problem) from problem
         return made
 
     def take(self) -> Job | None:
@@ -267,12 +265,3 @@ def _pack(value: Mapping[str, Any]) -> bytes:
 
 def _unpack(blob: bytes | None) -> dict[str, Any]:
     return json.loads(zlib.decompress(blob)) if blob else {}
-
-
-def _not_kept(problem: sqlite3.Error) -> GlidewireError:
-    return GlidewireError(
-        "the job could not be queued: the disk does not take it",
-        expected="room in the cache folder",
-        got=str(problem),
-        hint="Make room, or start with another --cache.",
-    )

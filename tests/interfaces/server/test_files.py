@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import pytest
+from glidewire.interfaces.server import files
 from PIL import Image
 
 
@@ -86,3 +89,27 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(running, output, b
     (output / "bomb.png").write_bytes(bomb)
     reply = running.get("/view?filename=bomb.png&preview=webp")
     assert reply.status == 413 and "too many pixels" in reply.json["error"]["message"]
+
+
+def test_only_a_few_pictures_are_decoded_at_a_time_however_many_are_asked_for(running, output, monkeypatch):
+    real, lock, now, most = files.opened, threading.Lock(), [0], [0]
+    two = threading.Event()
+
+    def counted(source):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+            if now[0] > 1:
+                two.set()
+        two.wait(30)  # until another one comes: so many do work at once
+        try:
+            return real(source)
+        finally:
+            with lock:
+                now[0] -= 1
+
+    monkeypatch.setattr(files, "opened", counted)
+    with ThreadPoolExecutor(12) as clients:
+        path = "/view?filename=red.png&subfolder=sub&preview=webp"
+        replies = list(clients.map(running.get, [path] * 12))
+    assert {reply.status for reply in replies} == {200} and most == [2]
