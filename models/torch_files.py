@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 import re
-from pathlib import Path
+import zipfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -12,6 +14,8 @@ import torch
 from ..errors import GlidewireError
 from .torch_archive import is_torchscript, read_archive, zip_entries
 from .torch_pickle import ArchiveError, NeedsCodeError
+
+_CHECKPOINTS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
 
 
 class NeedsCodeToReadError(GlidewireError):
@@ -30,6 +34,8 @@ def read_tree(path: Path, *, device: str) -> Any:
     """
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
+    if zipped:
+        _refuse_parcel(path)
     try:
         if zipped and is_torchscript(zip_entries(path)):
             archive = read_archive(path)
@@ -49,6 +55,19 @@ def read_tree(path: Path, *, device: str) -> Any:
         raise (_needs_code(path, found.group(1), error) if found else damaged(path, error)) from error
     except Exception as error:  # torch raises RuntimeError, EOFError, ValueError, KeyError... on damaged files
         raise damaged(path, error) from error
+
+
+def _refuse_parcel(path: Path) -> None:
+    """Raise a GlidewireError for a zip that somebody packed a checkpoint into, as latent diffusion's are published."""
+    with suppress(zipfile.BadZipFile, OSError, ValueError, NotImplementedError), zipfile.ZipFile(path) as parcel:
+        names = parcel.namelist()
+        if inside := [name for name in names if PurePosixPath(name).suffix in _CHECKPOINTS]:
+            raise GlidewireError(
+                f"checkpoint {path.name} is an archive with a checkpoint inside",
+                expected="the checkpoint",
+                got=", ".join(name[:80] for name in names[:6]),
+                hint=f"Unpack {inside[0][:80]}, and name that.",
+            )
 
 
 def _needs_code(path: Path, name: str, error: Exception) -> GlidewireError:

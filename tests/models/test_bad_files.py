@@ -130,6 +130,16 @@ def test_a_zip_that_unpacks_to_far_more(tmp_path: Path) -> None:
     assert "bomb.pt is damaged or truncated" in refused(tmp_path / "bomb.pt")
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_archive_of_a_checkpoint_is_to_be_unpacked(packing: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "kl-f8.zip", "w", packing) as parcel:
+        parcel.writestr("kl-f8/model.ckpt", b"weights")
+    assert refused(tmp_path / "kl-f8.zip") == (
+        "checkpoint kl-f8.zip is an archive with a checkpoint inside; expected the checkpoint; got kl-f8/model.ckpt. "
+        "Unpack kl-f8/model.ckpt, and name that."
+    )
+
+
 def test_a_checkpoint_cut_off_anywhere_is_refused(saved: Path, tmp_path: Path) -> None:
     whole = saved.read_bytes()
     torch.save(load_file(saved), tmp_path / "whole.pt")
