@@ -17,7 +17,7 @@ from ..models.hyper_parameters import SPEC
 from ..scenes.world import HELD_OUT_OBJECTS
 from .commands import run_command
 from .evaluate import ATTRIBUTES
-from .introductions import INTRODUCTIONS, WORLD
+from .introductions import INTRODUCTIONS, MEASURED, WORLD
 
 _COLUMNS = 118
 
@@ -39,7 +39,7 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
         count = sum(file.get_slice(key).get_shape() != [] and _size(file, key) for key in file.keys())  # noqa: SIM118
     try:
         found, recipe = json.loads(figures.read_text()), json.loads(metadata["glidewire.recipe"])
-        tables = _judged(found) if "rows" in found else _measured(found)
+        tables = _judged(found) if "rows" in found else _measured(found, MEASURED.get(weights.stem))
     except (OSError, ValueError, KeyError) as error:
         raise GlidewireError(
             "card: recipe or figures are missing",
@@ -47,7 +47,6 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
             got=f"{type(error).__name__}: {error}",
         ) from error
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    excluded = ", ".join(sorted(f"{colour} {shape}" for colour, shape in HELD_OUT_OBJECTS))
     return "\n".join(
         [
             f"# {weights.stem}\n",
@@ -62,12 +61,22 @@ def card(weights: Path, figures: Path, command: str, notes: str = "") -> str:
             *(f"- {name}: {value}" for name, value in recipe.items()),
             *(f"\n{_wrapped(paragraph)}" for paragraph in notes.split("\n\n") if paragraph),
             "\n## Data\n",
-            f"{recipe['pool_size']:,} procedural scenes (`scenes`), captions drawn anew for every picture. "
-            f"Never in training: {excluded}; and an eighth of all (colour, shape, relation, colour, shape).",
+            _data(recipe["pool_size"]),
             "\n## Figures\n",
             *tables,
             "",
         ]
+    )
+
+
+def _data(pool_size: int) -> str:
+    """What it was trained on."""
+    if not pool_size:
+        return "No pictures: those that the model draws under captions of the scene world (`scenes`)."
+    excluded = ", ".join(sorted(f"{colour} {shape}" for colour, shape in HELD_OUT_OBJECTS))
+    return (
+        f"{pool_size:,} procedural scenes (`scenes`), captions drawn anew for every picture. "
+        f"Never in training: {excluded}; and an eighth of all (colour, shape, relation, colour, shape)."
     )
 
 
@@ -87,8 +96,8 @@ def _judged(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _measured(found: Mapping[str, Any]) -> list[str]:
-    """What was measured over fresh scenes."""
+def _measured(found: Mapping[str, Any], about: str | None) -> list[str]:
+    """What was measured, over fresh scenes if nothing else is said of it."""
     measures: Mapping[str, float] = found["measures"]
     retrieves = any("picture of a" in name or "caption of a" in name for name in measures)
     what = (
@@ -99,7 +108,7 @@ def _measured(found: Mapping[str, Any]) -> list[str]:
     )
     values = {name: _with_unit(name, value) for name, value in measures.items()}
     return [
-        f"{found['scenes']} fresh scenes, {what}.\n",
+        _wrapped(f"{found['scenes']} {about or f'fresh scenes, {what}'}.") + "\n",
         "| what | found |\n|---|---|",
         *(f"| {name} | {value} |" for name, value in values.items()),
     ]
@@ -108,7 +117,7 @@ def _measured(found: Mapping[str, Any]) -> list[str]:
 def _with_unit(name: str, value: float) -> str:
     if name == "signal to noise":
         return f"{value:.1f} dB"
-    return f"{value:.3f}" if name.startswith("cosine") else f"{100 * value:.1f} %"
+    return f"{value:.3f}" if name.startswith(("cosine", "correlation")) else f"{100 * value:.1f} %"
 
 
 def _size(file: Any, key: str) -> int:

@@ -10,7 +10,33 @@ WORLD = (
     "watched and tested on a CPU with weights that mean something."
 )
 
+_DIRECTION = (
+    "A direction in the bottleneck of `mini-glide-base` (Kwon et al. 2023, Asyrp): a small network f_t that makes the "
+    "solid that is drawn {}, in the published layout. Add it between timesteps 850 and 200 of a run of 20 steps."
+)
+_DIRECTIONS = {"blue": "blue", "large": "large", "sphere": "a sphere"}
+_EDITED = (
+    "pictures drawn without noise in 20 steps, of which those are kept that are as their prompt says and do not show "
+    "yet what they shall; share of them in which, once edited, the judge (`scenes/judge.py`) finds one solid that has "
+    "become what it shall, with shape, colour, size and ground as the prompt has them where it does not change these"
+)
+MEASURED: Mapping[str, str] = {
+    **{f"mini-asyrp-{name}": _EDITED for name in _DIRECTIONS},
+    "mini-ip-adapter": (
+        "pairs of a picture and of a caption that names another shape and no colour, at guidance scale 3; share of "
+        "what is drawn in which the judge (`scenes/judge.py`) finds one solid with the picture's colour, and of that "
+        "in which it finds one of the caption's shape"
+    ),
+}
+"""What the figures of a card are about, where they are not of fresh scenes that an encoder sees."""
+
 INTRODUCTIONS: Mapping[str, str] = {
+    **{f"mini-asyrp-{name}": _DIRECTION.format(words) for name, words in _DIRECTIONS.items()},
+    "mini-ip-adapter": (
+        "IP-Adapter (Ye et al. 2023) at toy size, in the published layout: `mini-ldm`, which stays as it is, attends "
+        "to four tokens that are made of `mini-clip`'s embedding of a picture. It was shown colours that captions left "
+        "out."
+    ),
     "mini-glide-base": (
         "GLIDE's base model (Nichol et al. 2021) at toy size: a text transformer and a U-Net with learned "
         "variance, in the published checkpoint layout."

@@ -73,6 +73,15 @@ class Frozen:
     autoencoder: Autoencoder
     clip: ClipModel
 
+    @classmethod
+    def load(cls, denoiser: Path, autoencoder: Path, clip: Path, device: torch.device) -> Frozen:
+        """From their files, onto a device."""
+        return cls(
+            load_denoiser(denoiser, device=device),
+            load_autoencoder(autoencoder, device=device),
+            load_clip(clip, device=device),
+        )
+
 
 class IpAdapterLesson(Lesson):
     """An adapter learns to read the colour of a solid from the picture of another solid.
@@ -179,11 +188,7 @@ def recipe(
 ) -> IpAdapterLesson:
     """Train mini IP-Adapter, or go on with the run in OUT."""
     course, where = options.course(IpAdapterCourse), options.where
-    frozen = Frozen(
-        load_denoiser(denoiser, device=where),
-        load_autoencoder(autoencoder, device=where),
-        load_clip(clip, device=where),
-    )
+    frozen = Frozen.load(denoiser, autoencoder, clip, where)
     return IpAdapterLesson(course, options.opened(course), frozen, options.folder, where)
 
 

@@ -22,7 +22,9 @@ from ..models.unclip.model import PriorModel, load_prior
 from ..models.unclip.upsampling import load_upsampler
 from ..scenes import render
 from .batches import clip_texts, everything
+from .edits import DirectionMeasures
 from .fresh import fresh_scenes, judged
+from .image_prompt_measures import image_prompt_figures
 from .painters import Sampling, picture_embeddings, to_pixels
 from .repainters import glide_upsampling, inpainting_painter, unclip_upsampling
 from .repainting import repainted, verdicts_kept_larger
@@ -137,6 +139,10 @@ def measured(weights: Path, count: int, beside: Path) -> dict[str, float] | None
     identity = identify(weights)
     if identity.component == "clip":
         return retrieval(load_clip(weights), count)
+    if (identity.family, identity.component) == ("asyrp", "direction"):
+        return DirectionMeasures(weights, beside, count).figures()
+    if identity.component == "adapter":
+        return image_prompt_figures(weights, beside, count)
     if (identity.family, identity.component) == ("noised_clip", "image_encoder"):
         text = weights.with_name(f"{weights.stem}-text.safetensors")
         return noised_retrieval(load_noised_clip(weights, text), count)

@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 import torch
 from glidewire.models.clip.image_encoder import load_image_encoder
-from glidewire.models.clip.model import load_clip
-from glidewire.models.first_stage.model import load_autoencoder
 from glidewire.models.ip_adapter.model import load_adapter
 from glidewire.models.ldm.attention import attention_layers
-from glidewire.models.ldm.model import load_denoiser
 from glidewire.scenes import parse
 from glidewire.training.ip_adapter import Frozen, IpAdapterCourse, IpAdapterLesson
 from glidewire.training.pool import Pool
@@ -24,11 +21,8 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 
 @pytest.fixture(scope="module")
 def lesson(small_pool: Pool, scenes: Path) -> IpAdapterLesson:
-    frozen = Frozen(
-        load_denoiser(WEIGHTS / "mini-ldm.safetensors"),
-        load_autoencoder(WEIGHTS / "mini-kl-f4.safetensors"),
-        load_clip(WEIGHTS / "mini-clip.safetensors"),
-    )
+    files = (WEIGHTS / f"{name}.safetensors" for name in ("mini-ldm", "mini-kl-f4", "mini-clip"))
+    frozen = Frozen.load(*files, CPU)
     return IpAdapterLesson(IpAdapterCourse(steps=3, batch_size=4, pool_size=12), small_pool, frozen, scenes, CPU)
 
 
