@@ -28,6 +28,8 @@ NO_TIME = r"^(?!.*(time_embed|emb_layers))"
 PARITY = [
     ("glide_checkpoint", "test_output_equals_the_published_implementation", "glide_base", ""),
     ("glide_checkpoint", "test_output_equals_the_published_implementation", "glide_upsample_inpaint", ""),
+    ("noised_clip", "test_both_towers_and_their_gradient_equal_the_published_ones", "glide_noised_clip", ""),
+    ("dalle2_pytorch", "test_output_equals_the_published_implementation", "dalle2_prior", ""),
     ("unclip_prior", "test_output_equals_the_published_implementation", "karlo_prior", ""),
     ("unclip_prior", "test_output_equals_the_published_implementation", "kandinsky22_prior", ""),
     ("unclip_decoder", "test_output_equals_the_published_implementation", "karlo_decoder", ""),
@@ -60,6 +62,14 @@ PARITY = [
 # Layers whose rows are the query's, the key's and the value's, in an order that a flag of a loader may get wrong.
 _FUSED = re.compile(r"(qkv|encoder_kv|to_kv|c_qkv|in_proj|in_proj_weight)(\.weight)?$")
 _QUERY = re.compile(r"(\.|_)(to_q|q|q_proj)(\.|$)")
+_ADDED_KEY = "to_k_ip"
+
+
+# Tests that are given what was loaded: how their module loads it.
+LOADERS: dict[str, Callable[[ModuleType, Any, Path], dict[str, Any]]] = {
+    "glide_noised_clip": lambda module, case, folder: {"loaded": module.towers(case, case.config, folder)},
+    "dalle2_prior": lambda module, case, folder: {"model": module.load_case(case, folder)},
+}
 
 
 class Mutated:
@@ -81,8 +91,8 @@ class Mutated:
 
 
 def square(value: Tensor) -> bool:
-    sides = value.shape[:2]
-    return value.ndim >= 2 and sides[0] == sides[1] > 1 and value[..., 0].numel() > 0 and set(value.shape[2:]) <= {1}
+    """Whether a matrix, or a convolution of any width, has as many inputs as outputs."""
+    return value.ndim >= 2 and value.shape[0] == value.shape[1] > 1 and value.numel() > 0
 
 
 def transposed(weights: dict[str, Tensor], draw: random.Random) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -108,6 +118,9 @@ def rows(weights: dict[str, Tensor], draw: random.Random) -> Iterator[tuple[str,
         if _FUSED.search(key) and value.ndim > 1:
             parts = 2 if "kv" in key and "qkv" not in key else 3
             yield key, {key: value.roll(len(value) // parts, 0)}
+        if _ADDED_KEY in key:
+            other = key.replace(_ADDED_KEY, _ADDED_KEY.replace("k", "v"))
+            yield f"{key} and {other}", {key: weights[other].clone(), other: value.clone()}
         if _QUERY.search(key) and value.ndim > 1:
             other = _QUERY.sub(lambda match: match[0].replace("q", "k", 1), key)
             if other in weights and weights[other].shape == value.shape:
@@ -144,7 +157,10 @@ def test_a_mistake_in_the_file_shows(
         pytest.skip(f"{name} has no weights for that mistake")
     what, change = found
     check = getattr(sibling(module), test)
-    arguments = {"name": name, "parity": lambda _: Mutated(case, {**case.weights, **change}), "tmp_path": tmp_path}
+    mutated = Mutated(case, {**case.weights, **change})
+    arguments = {"name": name, "case": mutated, "parity": lambda _: mutated, "tmp_path": tmp_path}
+    if loader := LOADERS.get(name):
+        arguments |= loader(sibling(module), mutated, tmp_path)
     named = inspect.signature(check).parameters
     with torch.no_grad(), pytest.raises(AssertionError):
         check(**{key: value for key, value in arguments.items() if key in named})
