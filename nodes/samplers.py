@@ -123,7 +123,7 @@ def ddim_inversion(
 
     Source: Song et al. 2021 (DDIM, 2010.02502), section 4.3; Dhariwal & Nichol 2021, appendix F.
     """
-    return sampling.inverted_start(denoiser, schedule, sample, seed, context)
+    return sampling.inverted_start(denoiser, schedule, sample, strength, seed, context)
 
 
 @node(category="sampling", validate=sides_fit, memo=sampling.MEMO)

@@ -94,12 +94,17 @@ def start_index(start: Start, schedule: NoiseSchedule) -> int:
 
 
 @torch.no_grad()
-def inverted_start(denoiser: Denoiser, schedule: NoiseSchedule, sample: Sample, seed: int, context: Context) -> Start:
-    """x_T of DDIM inversion."""
+def inverted_start(
+    denoiser: Denoiser, schedule: NoiseSchedule, sample: Sample, strength: float, seed: int, context: Context
+) -> Start:
+    """x_t of DDIM inversion, and how much of the schedule is left to walk; x_T where strength is 1."""
     require_space(denoiser, sample.space)
     x_0 = sample.tensor.to(context.policy.torch_device)
-    x_T = samplers.invert(denoiser, schedule, x_0, on_step=reporter(context))
-    return Start(x_T.cpu(), sample.space, (seed,) * x_T.shape[0], 0)
+    count = max(1, round(strength * len(schedule)))
+    walked = replace(schedule, timesteps=schedule.timesteps[:count], alpha_bar=schedule.alpha_bar[:count])
+    x_t = samplers.invert(denoiser, walked, x_0, on_step=reporter(context))
+    timestep = None if count == len(schedule) else walked.timesteps[-1]
+    return Start(x_t.cpu(), sample.space, (seed,) * x_t.shape[0], 0, timestep)
 
 
 @torch.no_grad()

@@ -77,19 +77,20 @@ def clip_guidance(page: Page) -> None:
     glide = Glide.load(page, "50")
     with page.group("The prompt"):
         prompt = page.titled("Prompt", values.text(prompt_text))
-    with page.group("Noised CLIP: a gradient at x_t (section 2.3, eq. 8)"):
+    with page.group("Noised CLIP: a gradient at x_t (section 2.4, eq. 8)"):
         towers = page.titled("Noised CLIP", noised_clip.load_noised_clip(file(parts.NOISED), file(parts.NOISED_TEXT)))
         wanted = page.titled("Noised CLIP's text", noised_clip.noised_clip_text_encoder(towers, prompt))
         by_noised = page.titled(
-            "By noised CLIP", noised_clip.noised_clip_guidance(glide.unconditional, towers, wanted, 3.0)
+            "By noised CLIP", noised_clip.noised_clip_guidance(glide.unconditional, towers, wanted, 0.02)
         )
     with page.group("An ordinary CLIP, on cutouts of the predicted x_0 (Crowson et al. 2022)"):
         model = page.titled("CLIP", clip.load_clip(file(parts.CLIP)))
         text = page.titled("CLIP's text", clip.clip_text_embedding(model, prompt))
-        by_clip = page.titled(
-            "By CLIP", clip_guiding.clip_guidance(glide.unconditional, model, text.embedding, 1000.0, cutouts=8)
+        guided = clip_guiding.clip_guidance(
+            glide.unconditional, model, text.embedding, 15.0, cutouts=4, through_network=False, start=0.3
         )
-    with page.group("Classifier-free (section 2.2, eq. 5)"):
+        by_clip = page.titled("By CLIP", guided)
+    with page.group("Classifier-free (section 2.3)"):
         free = glide.guided(prompt, "Classifier-free")
     with page.group("One noise, four guidances"):
         start = page.titled("Noise", samplers.noise_start(free, 32, 32, batch=4, seed=0))
@@ -100,7 +101,7 @@ def clip_guidance(page: Page) -> None:
             )
         ]  # fmt: skip
         every = page.titled("All", images.concatenate_images(*found))
-    sheet(page, every, "glide-clip-guidance", 4, "nothing\nCLIP on x_0\nnoised CLIP\nclassifier-free", side=128)
+    sheet(page, every, "glide-clip-guidance", 4, "nothing\nCLIP on x_0\nnoised CLIP\nclassifier free", side=128)
 
 
 def _picture(page: Page, glide: Glide, prompt: str, seed: int, batch: int = 1) -> Sample:
@@ -190,9 +191,11 @@ def inversion(page: Page) -> None:
         picture = page.titled("As a sample", images.image_to_sample(scene.image))
     with page.group("DDIM backwards (Song et al. 2021, section 4.3)"):
         denoiser = glide.conditional(scene.caption, "Its caption")
-        noise = page.titled("Inverted", samplers.ddim_inversion(denoiser, glide.steps, picture))
+        noise = page.titled("Inverted", samplers.ddim_inversion(denoiser, glide.steps, picture, strength=0.9))
     with page.group("And forwards again: the same prompt, another prompt"):
-        again = page.titled("Again", images.sample_to_image(samplers.ddim_sampler(denoiser, glide.steps, noise)))
+        again = page.titled(
+            "Again", images.sample_to_image(samplers.ddim_sampler(denoiser, glide.steps, noise, clip=False))
+        )
         other = glide.guided("a large green cone", "Another prompt", 3.0)
         edited = page.titled("Edited", images.sample_to_image(samplers.ddim_sampler(other, glide.steps, noise)))
         error = page.titled("Error", measures.pixel_error(scene.image, again))
@@ -253,7 +256,8 @@ WORKFLOWS: Mapping[str, Shipped] = {
         inversion,
         "DDIM walked backwards finds the noise of a picture that no network made (Song et al. 2021, section 4.3; "
         "Dhariwal & Nichol 2021, appendix F). Forwards under the same prompt it comes back; under another prompt it "
-        "becomes something else in the same place.",
+        "becomes something else in the same place. It stops at 90 % of the way: "
+        "GLIDE's schedule leaves next to no signal at the end.",
         _GLIDE,
     ),
 }

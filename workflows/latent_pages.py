@@ -78,7 +78,7 @@ def inpainting(page: Page) -> None:
     with page.group("Beside the picture"):
         shown = page.titled("Mask as a picture", masks.mask_to_image(mask))
         every = page.titled("All", images.concatenate_images(scene.image, shown, decoded))
-    sheet(page, every, "latent-inpainting", 5, heads="picture\nmask\n\n\n")
+    sheet(page, every, "latent-inpainting", 5, heads="picture\nmask\ninpainted\n\n")
 
 
 def autoencoder_round_trip(page: Page) -> None:
@@ -134,11 +134,11 @@ def prompt_weights(page: Page) -> None:
 def tiles(page: Page) -> None:
     """A picture far larger than those that the autoencoder learned from, in tiles and whole."""
     with page.group("A large picture"):
-        scene = page.titled("Scene", scene_world.render_scene(seed=4, size=256))
+        scene = page.titled("Scene", scene_world.render_scene(seed=4, size=128))
         autoencoder = page.titled("Autoencoder", autoencoders.load_autoencoder(file(parts.KL)))
-    with page.group("In tiles of 96 pixels that overlap by 32"):
-        latents = page.titled("Encode in tiles", tiling.encode_latents_in_tiles(autoencoder, scene.image, 96, 32))
-        tiled = page.titled("Decode in tiles", tiling.decode_latents_in_tiles(autoencoder, latents, 96, 32))
+    with page.group("In tiles of 32 pixels that overlap by 16"):
+        latents = page.titled("Encode in tiles", tiling.encode_latents_in_tiles(autoencoder, scene.image, 32, 16))
+        tiled = page.titled("Decode in tiles", tiling.decode_latents_in_tiles(autoencoder, latents, 32, 16))
     with page.group("Whole"):
         at_once = page.titled("Encode", autoencoders.encode_latents(autoencoder, scene.image, "mode"))
         whole = page.titled("Decode", autoencoders.decode_latents(autoencoder, at_once))
@@ -188,7 +188,7 @@ WORKFLOWS: Mapping[str, Shipped] = {
     "latent-tiles": Shipped(
         tiles,
         "Large pictures through an autoencoder in overlapping tiles, so that memory does not grow with them. This "
-        "autoencoder learned from pictures of 32 pixels and has no attention, so that tiles and whole nearly agree.",
+        "autoencoder learned from pictures of 32 pixels, which is the size of its tiles here.",
         (parts.KL,),
     ),
 }

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..graph_runtime import formats
-from . import editing, glide_pages, latent_pages, paella_pages, parts, unclip_pages
+from . import adapter_pages, editing, glide_pages, latent_pages, paella_pages, parts, unclip_pages
+from .claims import CLAIMS
 from .page import Shipped, document
 
 FOLDER = Path(__file__).resolve().parent
@@ -18,6 +19,8 @@ WRITTEN: Mapping[str, Shipped] = {
     **paella_pages.WORKFLOWS,
     **latent_pages.WORKFLOWS,
     **editing.WORKFLOWS,
+    **adapter_pages.WORKFLOWS,
+    **{f"claims/{name}": claim.shipped(name) for name, claim in CLAIMS.items()},
 }
 """Every workflow that has its source here, also of systems whose mini is not there yet."""
 

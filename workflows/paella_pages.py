@@ -94,7 +94,7 @@ def variations(page: Page) -> None:
         guided = loaded.guided(embedding, "Picture", picture=True)
         tokens = page.titled("Sampler", paella.paella_sampler(guided, _noise(page, guided), steps=12))
         every = page.titled("All", images.concatenate_images(scene.image, loaded.decode(tokens)))
-    sheet(page, every, "paella-variations", heads="picture\nvariations\n\n\n")
+    sheet(page, every, "paella-variations", 5, heads="picture\nvariations")
 
 
 def interpolation(page: Page) -> None:

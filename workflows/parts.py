@@ -38,6 +38,8 @@ CUBE_AND_SPHERE = "a large red cube left of a small blue sphere"
 GLIDE, KL, LDM, LDM_TEXT = ("mini-glide-base", "mini-kl-f4", "mini-ldm", "mini-clip-text")
 VQ, PAELLA, CLIP, PRIOR = ("mini-vq-f4", "mini-paella", "mini-clip", "mini-prior")
 NOISED, NOISED_TEXT, DECODER = ("mini-noised-clip", "mini-noised-clip-text", "mini-unclip-decoder")
+ASYRP_BLUE, ASYRP_LARGE, ASYRP_SPHERE = ("mini-asyrp-blue", "mini-asyrp-large", "mini-asyrp-sphere")
+IP_ADAPTER = "mini-ip-adapter"
 
 
 def file(mini: str) -> str:
@@ -58,8 +60,11 @@ class Prompted(ABC):
 
     def guided(self, prompt: str, title: str = "Prompt", scale: float = 4.0) -> Denoiser:
         """Classifier-free guidance towards a prompt."""
-        towards = self.conditional(prompt, title)
-        combined = guidance.classifier_free_guidance(towards, self.unconditional, scale)
+        return self.towards(self.conditional(prompt, title), title, scale)
+
+    def towards(self, conditional: Denoiser, title: str, scale: float) -> Denoiser:
+        """Classifier-free guidance from nothing towards a condition."""
+        combined = guidance.classifier_free_guidance(conditional, self.unconditional, scale)
         return self.page.titled(f"{title}: guidance", combined)
 
 
@@ -68,6 +73,7 @@ class Glide(Prompted):
     """GLIDE on a page: its model, the steps to walk, and its prediction under no text."""
 
     model: GlideModel
+    schedule: NoiseSchedule
     steps: NoiseSchedule
 
     @classmethod
@@ -78,7 +84,7 @@ class Glide(Prompted):
             steps = page.titled("Steps", schedules.respace(checkpoint.schedule, spacing))
             empty = page.titled("Empty prompt", glide.glide_empty_text(checkpoint.model))
             unconditional = page.titled("Unconditional", glide.glide_denoiser(checkpoint.model, empty))
-        return cls(page, unconditional, checkpoint.model, steps)
+        return cls(page, unconditional, checkpoint.model, checkpoint.schedule, steps)
 
     def conditional(self, prompt: str, title: str = "Prompt") -> Denoiser:
         """The denoiser under a prompt."""

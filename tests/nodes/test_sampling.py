@@ -93,6 +93,16 @@ def test_inversion_leads_back(materials: Any) -> None:
     assert error < 0.1 * size
 
 
+def test_inversion_may_stop_on_the_way(materials: Any) -> None:
+    denoiser, schedule = materials.denoiser(), respace(squared_cosine(), "100")
+    given = Sample(materials.pixels(), PIXELS)
+    inverted = samplers.ddim_inversion(denoiser, schedule, given, strength=0.6)
+    assert inverted.timestep == schedule.timesteps[59]
+    back = samplers.ddim_sampler(denoiser, schedule, inverted, clip=False)
+    # Also of a picture that the network would never make, as its signal is still there.
+    assert (back.tensor - given.tensor).square().mean().sqrt() < 0.1
+
+
 def test_progress_counts_every_step_and_shows_the_predicted_picture(materials: Any) -> None:
     seen: list[tuple[int, int, Any]] = []
     context = Context(

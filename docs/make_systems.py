@@ -1,0 +1,171 @@
+"""Write docs/systems.md: a row for each component, from the nodes' own declarations and the shipped workflows.
+
+    python docs/make_systems.py
+
+The table below names what belongs together; papers and sections come from the nodes' docstrings, workflows from the
+files that use a node. What is not in a table of the pack (a published checkpoint, a golden case, a mini) is not known.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from glidewire.graph_runtime.docstrings import parse_docstring
+from glidewire.interfaces.session import pack_registry
+from glidewire.workflows.make import FOLDER
+
+DOCS = Path(__file__).resolve().parent
+CATEGORIES = ("glide", "unclip", "paella", "latent diffusion", "embeddings", "clip")
+"""Every node of these categories stands in the table."""
+
+
+class Component(NamedTuple):
+    """A component: its nodes (the first one tells the paper), published checkpoints, golden cases, and its mini."""
+
+    what: str
+    nodes: str
+    published: str = ""
+    parity: str = ""
+    mini: str = ""
+
+
+SYSTEMS: dict[str, tuple[Component, ...]] = {
+    "GLIDE": (
+        Component("text encoder", "glide_text_encoder glide_empty_text", "glide-base", "glide_base glide_tokenizer",
+                  "mini-glide-base"),
+        Component("base denoiser", "glide_denoiser load_glide", "glide-base", "glide_base glide_sampling",
+                  "mini-glide-base"),
+        Component("classifier-free guidance", "classifier_free_guidance", "", "glide_sampling guidance_formulas",
+                  "mini-glide-base"),
+        Component("noised CLIP", "load_noised_clip noised_clip_text_encoder", "glide-clip-image glide-clip-text",
+                  "glide_noised_clip", "mini-noised-clip mini-noised-clip-text"),
+        Component("guidance by noised CLIP", "noised_clip_guidance", "", "glide_sampling", "mini-noised-clip"),
+        Component("guidance by an ordinary CLIP", "clip_guidance", "", "", "mini-clip"),
+        Component("classifier guidance", "classifier_guidance"),
+        Component("upsampler", "glide_upsampler_denoiser glide_upsample", "glide-upsample", "glide_upsample",
+                  "mini-glide-upsampler"),
+        Component("inpainting, fine-tuned", "glide_inpainting_denoiser", "glide-base-inpaint glide-upsample-inpaint",
+                  "glide_base_inpaint glide_upsample_inpaint", "mini-glide-inpaint"),
+        Component("inpainting by replacement", "known_region", "", "glide_sampling", "mini-glide-base"),
+        Component("inpainting by RePaint", "repaint_sampler", "", "", "mini-glide-base"),
+    ),
+    "unCLIP": (
+        Component("CLIP", "load_clip clip_text_embedding clip_image_embedding", "clip-vit-l-14", "", "mini-clip"),
+        Component("diffusion prior", "unclip_prior_denoiser load_unclip_prior unclip_prior_sampler",
+                  "karlo-prior kandinsky-2-1-prior kandinsky-2-2-prior",
+                  "karlo_prior kandinsky21_prior kandinsky22_prior", "mini-prior"),
+        Component("LAION's diffusion prior", "laion_prior_denoiser load_laion_prior laion_prior_sampler",
+                  "dalle2-prior", "dalle2_prior"),
+        Component("autoregressive prior", "autoregressive_prior_sampler load_autoregressive_prior "
+                  "autoregressive_prior_components", "", "unclip_ar_prior", "mini-ar-prior"),
+        Component("rerank of several", "rerank_embeddings", "", "", "mini-prior"),
+        Component("decoder", "unclip_decoder_denoiser load_unclip_decoder",
+                  "karlo-decoder kandinsky-2-1-decoder kandinsky-2-2-decoder",
+                  "karlo_decoder kandinsky21_decoder kandinsky22_decoder", "mini-unclip-decoder"),
+        Component("upsamplers", "unclip_upsampler_denoiser load_unclip_upsampler", "karlo-upsampler", "karlo_sr",
+                  "mini-unclip-upsampler"),
+        Component("degradation of the first", "blur_sample"),
+        Component("degradation of the second", "degrade_sample"),
+        Component("variations", "ddim_inversion"),
+        Component("interpolation", "interpolate_embeddings interpolate_starts"),
+        Component("text differences", "text_difference"),
+        Component("probing by components", "principal_components keep_components"),
+    ),
+    "Paella": (
+        Component("first stage", "load_token_autoencoder encode_tokens decode_tokens",
+                  "paella-vqgan rudalle-vqgan ldm-vq-f4", "paella_v3_vqgan rudalle_gumbel_vq vq_f4", "mini-vq-f4"),
+        Component("token predictor", "paella_denoiser load_paella", "paella-v3", "paella_v1_unet paella_v3_unet",
+                  "mini-paella"),
+        Component("ByT5", "byt5_text load_byt5", "byt5-xl"),
+        Component("sampler of the first generation", "paella_sampler token_noise_start", "",
+                  "paella_v1_sampling paella_typical_filter", "mini-paella"),
+        Component("sampler of the third generation", "paella_linear_sampler", "", "paella_v3_sampling"),
+        Component("sampling by confidence", "maskgit_sampler", "", "maskgit_decode_original", "mini-paella"),
+        Component("sampling in Halton's order", "halton_sampler", "", "halton_order", "mini-paella"),
+        Component("inpainting", "token_inpainting_start", "", "", "mini-paella"),
+        Component("outpainting", "token_outpainting_start", "", "", "mini-paella"),
+        Component("structural editing", "token_edit_start", "", "", "mini-paella"),
+        Component("regions", "paella_region_denoiser", "", "", "mini-paella"),
+    ),
+    "Latent diffusion": (
+        Component("KL autoencoder", "load_autoencoder encode_latents decode_latents",
+                  "ldm-kl-f4 ldm-kl-f8 stable-diffusion-vae", "kl_f4 kl_f8 vq_f4", "mini-kl-f4"),
+        Component("large pictures in tiles", "decode_latents_in_tiles encode_latents_in_tiles", "", "", "mini-kl-f4"),
+        Component("text encoder, CLIP's", "load_clip_text_encoder encode_prompt", "stable-diffusion-text-encoder", "",
+                  "mini-clip-text"),
+        Component("text encoder, BERT", "load_bert_text_encoder", "ldm-text-to-image", "ldm_bert"),
+        Component("denoiser", "latent_denoiser load_latent_denoiser", "stable-diffusion-1-5 ldm-text-to-image",
+                  "ldm_unet_crossattn ldm_schedules", "mini-ldm"),
+        Component("inpainting, fine-tuned", "latent_inpainting_denoiser",
+                  "ldm-inpainting stable-diffusion-1-5-inpainting", "ldm_unet_inpaint7", "mini-ldm-inpaint"),
+        Component("super-resolution", "latent_upscaling_denoiser", "ldm-super-resolution stable-diffusion-x4-upscaler",
+                  "", "mini-ldm-upscale"),
+        Component("classes", "class_condition load_class_embedder", "ldm-imagenet", "ldm_unet_class"),
+        Component("layouts", "encode_boxes load_box_encoder", "ldm-layout"),
+        Component("segmentations", "latent_semantic_denoiser load_segmentation_encoder", "ldm-semantic"),
+        Component("depth", "latent_depth_denoiser", "stable-diffusion-2-depth"),
+        Component("weights of words", "weighted_prompt weigh_words", "", "prompt_weights", "mini-ldm"),
+    ),
+}  # fmt: skip
+
+_HEAD = """# Systems
+
+The four systems of this line, component by component. Written by `docs/make_systems.py`: do not edit. *Paper* is what
+the node's own documentation cites; *published* are names for `glidewire models pull`; *parity* are golden cases, whose
+errors are in [checkpoints.md](checkpoints.md); a mini in *(brackets)* is not shipped yet; *workflows* are those that
+use one of the nodes, with pictures in [workflows.md](workflows.md).
+"""
+
+
+def users() -> dict[str, list[str]]:
+    """Node name -> the shipped workflows that use it."""
+    names = {declaration.id: declaration.name for declaration in pack_registry()}
+    found: dict[str, list[str]] = {}
+    for path in sorted(FOLDER.rglob("*.json")):
+        workflow = path.relative_to(FOLDER).with_suffix("").as_posix()
+        for type_ in {node["type"] for node in json.loads(path.read_text(encoding="utf-8"))["nodes"]} & set(names):
+            found.setdefault(names[type_], []).append(workflow)
+    return found
+
+
+def _row(component: Component, used: dict[str, list[str]]) -> str:
+    registry = {declaration.name: declaration for declaration in pack_registry()}
+    nodes = component.nodes.split()
+    paper = parse_docstring(inspect.getdoc(registry[nodes[0]].function) or "").source.rstrip(".").replace("|", "\\|")
+    tasks = sorted({workflow for name in nodes for workflow in used.get(name, ()) if "/" not in workflow})
+    minis = [f"`{mini}`" if _shipped(mini) else f"*({mini})*" for mini in component.mini.split()]
+    cells = [component.what, _code(nodes), paper, _code(component.published.split()), _code(component.parity.split()),
+             ", ".join(minis), _some(tasks)]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _some(workflows: list[str], most: int = 3) -> str:
+    more = f" and {len(workflows) - most} more" if len(workflows) > most else ""
+    return ", ".join(workflows[:most]) + more
+
+
+def _shipped(mini: str) -> bool:
+    return (FOLDER.parent / "weights" / f"{mini}.safetensors").is_file()
+
+
+def page() -> str:
+    """The page."""
+    used = users()
+    parts = [_HEAD]
+    for system, components in SYSTEMS.items():
+        rows = "\n".join(_row(component, used) for component in components)
+        head = "| component | nodes | paper | published | parity | mini | workflows |\n|---|---|---|---|---|---|---|"
+        parts.append(f"## {system}\n\n{head}\n{rows}\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    (DOCS / "systems.md").write_text(page(), encoding="utf-8")

@@ -1,0 +1,10 @@
+"""What the papers found, redone in miniature: `python -m glidewire.workflows.claims` runs them and writes the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from . import edits, guiding, pixels
+from .study import Claim
+
+CLAIMS: Mapping[str, Claim] = {**pixels.CLAIMS, **guiding.CLAIMS, **edits.CLAIMS}

@@ -1,0 +1,251 @@
+"""Claims about edits: of the bottleneck, of attention to words, and by pictures as prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from ...diffusion.denoiser import Denoiser
+from ...nodes import (
+    autoencoders,
+    batches,
+    bottleneck,
+    guidance,
+    image_prompts,
+    images,
+    prompt_editing,
+    samplers,
+    scene_world,
+    values,
+)
+from ...nodes.sockets import Start
+from .. import parts
+from ..adapter_pages import START, STEPS, T_EDIT, edited
+from ..parts import Glide, Latent, file
+from .study import PICTURES, Claim, Expected, Study
+
+# Prompts that are silent of size, and what they become. Each names a ground, so that the judge sees whether it stays.
+_SILENT = (
+    "a red cube on white ground",
+    "a blue cone on sand ground",
+    "a green sphere on slate ground",
+    "a purple cylinder on rose ground",
+    "a yellow sphere on slate ground",
+    "a cyan cone on white ground",
+    "a red cylinder on sand ground",
+    "a blue cube on rose ground",
+)
+# One word differs. Nothing says where the solid stands: a prompt that does would keep the layout by itself.
+_SWAPPED = (
+    ("a large red cube on white ground", "a large red cube on slate ground"),
+    ("a small green cone on sand ground", "a small green cone on slate ground"),
+    ("a large purple sphere on slate ground", "a large purple sphere on rose ground"),
+    ("a small blue cylinder on rose ground", "a small blue cylinder on white ground"),
+    ("a large yellow sphere on slate ground", "a large blue sphere on slate ground"),
+    ("a small cyan cone on white ground", "a small red cone on white ground"),
+    ("a large green cylinder on sand ground", "a large purple cylinder on sand ground"),
+    ("a small red cube on rose ground", "a small yellow cube on rose ground"),
+    ("a large blue cube on white ground", "a large blue cone on white ground"),
+    ("a small yellow sphere on sand ground", "a small yellow cube on sand ground"),
+    ("a large cyan cylinder on slate ground", "a large cyan sphere on slate ground"),
+    ("a small purple cube on rose ground", "a small purple sphere on rose ground"),
+)
+# Scenes of one solid of a colour, and a shape that it has not.
+_COLOURED = (
+    (118, "red", "sphere"),
+    (210, "green", "cube"),
+    (102, "blue", "cone"),
+    (119, "yellow", "cylinder"),
+    (101, "purple", "sphere"),
+    (107, "cyan", "cube"),
+    (117, "red", "sphere"),
+    (102, "blue", "cylinder"),
+)
+
+
+def _lines(study: Study, *columns: tuple[str, tuple[str, ...]], pictures: int = 4) -> tuple[list[str], int]:
+    """Lists of prompts that run side by side, and a seed for each place in them."""
+    with study.page.group("Prompts, each with a seed of its own"):
+        texts = [study.titled(title, values.text_list("\n".join(lines))) for title, lines in columns]
+        seeds = study.titled("Seeds", values.seed_list(0, len(columns[0][1])))
+        if pictures > 1:
+            study.pictures = study.titled(PICTURES, values.integer(pictures))
+    return cast(list[str], texts), cast(int, seeds)
+
+
+def _by_ddim(study: Study, glide: Glide, way: str, denoiser: Denoiser, start: Start, target: str) -> None:
+    with study.page.group(f"Pictures: {way}"):
+        sample = study.titled(f"{way}: sampler", samplers.ddim_sampler(denoiser, glide.steps, start))
+        picture = images.sample_to_image(sample)
+    study.judge(way, picture, target)
+
+
+def _silent_prompts(study: Study) -> tuple[Glide, Denoiser, Start, str]:
+    """The denoiser under prompts without a size, their noise, and what is wanted of them."""
+    larger = tuple(text.replace("a ", "a large ", 1) for text in _SILENT)
+    (prompt, target), seed = _lines(study, ("Prompts without a size", _SILENT), ("What they shall show", larger))
+    glide = Glide.load(study.page, str(STEPS))
+    with study.page.group("The text, silent of size"):
+        plain = glide.conditional(prompt)
+        start = study.titled("Noise", samplers.noise_start(plain, 32, 32, batch=study.pictures, seed=seed))
+    return glide, plain, start, target
+
+
+def asymmetric_editing(study: Study) -> None:
+    """One direction at one strength: in the predicted sample alone, and in both terms of a step."""
+    glide, plain, start, target = _silent_prompts(study)
+    with study.page.group("One direction, added in two ways (Kwon et al. 2023, eq. 4)"):
+        large = study.titled("Larger", bottleneck.load_h_direction(file(parts.ASYRP_LARGE)))
+        numbers = (glide.steps, 1.0, T_EDIT, STEPS, START)
+        alone = study.titled("Asymmetric", bottleneck.edit_h_space(plain, large, *numbers))
+        alike = study.titled("Symmetric", bottleneck.edit_h_space(plain, large, *numbers, asymmetric=False))
+    for way, denoiser in (("as drawn", plain), ("symmetric", alike), ("asymmetric", alone)):
+        _by_ddim(study, glide, way, denoiser, start, target)
+
+
+def bottleneck_linearity(study: Study) -> None:
+    """One direction at growing strengths, and backwards."""
+    glide, plain, start, target = _silent_prompts(study)
+    with study.page.group("A direction"):
+        large = study.titled("Larger", bottleneck.load_h_direction(file(parts.ASYRP_LARGE)))
+    for strength in (-1.0, 0.0, 0.5, 1.0):
+        way = f"strength {strength:g}"
+        with study.page.group(f"Strength {strength:g}"):
+            changed = study.titled(f"Edit: {way}", edited(glide, plain, large, strength)) if strength else plain
+        _by_ddim(study, glide, way, changed, start, target)
+
+
+def global_direction(study: Study) -> None:
+    """What a direction adds, averaged over other pictures, and over timesteps too."""
+    glide, plain, start, target = _silent_prompts(study)
+    with study.page.group("Means of what f_t adds, over other pictures (section 5.3)"):
+        large = study.titled("f_t", bottleneck.load_h_direction(file(parts.ASYRP_LARGE)))
+        other = glide.conditional("a small thing", "Other pictures' prompt")
+        begun = study.titled("Other noise", samplers.noise_start(other, 32, 32, batch=16, seed=77))
+        means = [
+            study.titled(title, bottleneck.mean_h_direction(other, large, glide.steps, begun, 1.0, T_EDIT, whole))
+            for title, whole in (("Mean of each timestep", False), ("One for all timesteps", True))
+        ]
+    ways = (("as drawn", None), ("f_t", large), ("mean by timestep", means[0]), ("global mean", means[1]))
+    for way, direction in ways:
+        with study.page.group(f"Edit: {way}"):
+            changed = plain if direction is None else study.titled(f"Edit: {way}", edited(glide, plain, direction))
+        _by_ddim(study, glide, way, changed, start, target)
+
+
+def replace_keeps_layout(study: Study) -> None:
+    """A word is swapped: by attention, and by prompting anew from the same noise."""
+    columns = (("Sources", tuple(a for a, _ in _SWAPPED)), ("Targets", tuple(b for _, b in _SWAPPED)))
+    (source, target), seed = _lines(study, *columns, pictures=1)
+    glide = Glide.load(study.page, "30")
+    with study.page.group("Guidance towards either prompt"):
+        towards, other = glide.guided(source, "Source"), glide.guided(target, "Target")
+        start = study.titled("Noise", samplers.noise_start(towards, 32, 32, seed=seed))
+    with study.page.group("Attention of the target from the source's (Hertz et al. 2022, section 3)"):
+        edit = prompt_editing.prompt_to_prompt(towards, glide.model, glide.steps, source, target, "replace")
+        twice = prompt_editing.repeat_start(start, 2)
+        pair = images.sample_to_image(study.titled("Pair", samplers.ddim_sampler(edit, glide.steps, twice)))
+        before = study.titled("Source alone", batches.select_images(pair, "0"))
+    with study.page.group("Prompted anew from the same noise"):
+        anew = images.sample_to_image(study.titled("Anew", samplers.ddim_sampler(other, glide.steps, start)))
+    for way, picture in (("prompt-to-prompt", batches.select_images(pair, "1")), ("prompted anew", anew)):
+        study.judge(way, picture, target)
+        with study.page.group(f"Metrics: {way}"):
+            study.measure(way, "layout", scene_world.layout_overlap(before, picture))
+    study.shown = {"source": before, **study.shown}
+
+
+def decoupled_attention(study: Study) -> None:
+    """A picture gives a colour, and the text a shape, at growing scales of the picture."""
+    columns = (
+        ("Captions without a colour", tuple(f"a {shape}" for _, _, shape in _COLOURED)),
+        ("The pictures' colours", tuple(f"a {colour} thing" for _, colour, _ in _COLOURED)),
+    )
+    (prompt, colours), seeds = _lines(study, *columns)
+    with study.page.group("Pictures of one colour, each of another shape than its caption"):
+        places = cast(int, study.titled("Scenes", values.integer_list(", ".join(str(seed) for seed, *_ in _COLOURED))))
+        picture = study.titled("Pictures", scene_world.render_scene(places, 32)).image
+    latent = Latent.load(study.page, "30")
+    with study.page.group("A picture as a prompt (Ye et al. 2023, section 3.2)"):
+        adapter = study.titled("IP-Adapter", image_prompts.load_ip_adapter(file(parts.IP_ADAPTER)))
+        encoder = study.titled("Image encoder", image_prompts.load_image_encoder(file(parts.CLIP)))
+        seen = study.titled("Image prompt", image_prompts.encode_image_prompt(adapter, encoder, picture))
+        conditional = latent.conditional(prompt)
+        start = study.titled("Noise", samplers.noise_start(conditional, 8, 8, batch=study.pictures, seed=seeds))
+    for scale in (0.0, 0.5, 1.0):
+        way = f"scale {scale:g}"
+        with study.page.group(f"Pictures: {way}"):
+            towards = image_prompts.apply_ip_adapter(conditional, adapter, seen.prompt, scale)
+            away = image_prompts.apply_ip_adapter(latent.unconditional, adapter, seen.unconditional, scale)
+            guided = guidance.classifier_free_guidance(towards, away, 3.0)
+            sample = study.titled(
+                f"{way}: sampler", samplers.ddim_sampler(guided, latent.steps, start, eta=1.0, clip=False)
+            )
+            drawn = autoencoders.decode_latents(latent.autoencoder, sample)
+        study.shown[way] = drawn
+        with study.page.group(f"Metrics: {way}"):
+            study.measure(way, "the picture's colour", scene_world.judge_scenes(drawn, colours).right)
+            study.measure(way, "the text's shape", scene_world.judge_scenes(drawn, prompt).right)
+
+
+_EDITED, _LATENT = (parts.GLIDE, parts.ASYRP_LARGE), (parts.LDM, parts.LDM_TEXT, parts.KL, parts.CLIP, parts.IP_ADAPTER)
+_SILENT_REMARK = "The prompt is silent of size; the judge asks for a large solid and for all else that the prompt says."
+CLAIMS: Mapping[str, Claim] = {
+    "asymmetric-editing": Claim(
+        asymmetric_editing,
+        "An edit of the bottleneck cancels out where both terms of a step take it, and shows where only the predicted "
+        "sample does.",
+        "Asyrp (Kwon et al. 2023), section 3.2 and theorem 1",
+        (Expected("judge", "asymmetric", "symmetric"), Expected("judge", "asymmetric", "as drawn")),
+        _EDITED,
+        _SILENT_REMARK,
+    ),
+    "bottleneck-linearity": Claim(
+        bottleneck_linearity,
+        "Strength moves pictures along a direction in the bottleneck, and backwards where it is below 0.",
+        "Asyrp (Kwon et al. 2023), section 5.2",
+        (
+            Expected("judge", "strength 0", "strength -1"),
+            Expected("judge", "strength 0.5", "strength 0"),
+            Expected("judge", "strength 1", "strength 0.5"),
+        ),
+        _EDITED,
+        _SILENT_REMARK,
+    ),
+    "global-direction": Claim(
+        global_direction,
+        "The mean of what f_t adds to other pictures edits nearly as f_t does, even one direction for all timesteps.",
+        "Asyrp (Kwon et al. 2023), section 5.3 and appendix C",
+        (
+            Expected("judge", "f_t", "as drawn"),
+            Expected("judge", "mean by timestep", "as drawn"),
+            Expected("judge", "global mean", "as drawn"),
+        ),
+        _EDITED,
+        f"{_SILENT_REMARK} The means are over sixteen pictures of another prompt.",
+    ),
+    "replace-keeps-layout": Claim(
+        replace_keeps_layout,
+        "Where a word is swapped by attention the layout stays; the same noise under the new prompt does not keep it.",
+        "Prompt-to-prompt (Hertz et al. 2022), section 3.2 and figure 2",
+        (
+            Expected("layout", "prompt-to-prompt", "prompted anew"),
+            Expected("judge", "prompted anew", "prompt-to-prompt"),
+        ),
+        (parts.GLIDE,),
+        "Layout is the overlap of silhouettes with the source picture's. The second line says what it costs: the judge "
+        "asks for everything in the new prompt.",
+    ),
+    "decoupled-attention": Claim(
+        decoupled_attention,
+        "A picture that has attention of its own gives what the text leaves open, and the text keeps its say.",
+        "IP-Adapter (Ye et al. 2023), sections 3.2 and 4.3",
+        (
+            Expected("the picture's colour", "scale 0.5", "scale 0"),
+            Expected("the picture's colour", "scale 1", "scale 0.5"),
+        ),
+        _LATENT,
+        "Captions leave the colour out. How far the text keeps its say is in the table: the share of pictures of the "
+        "caption's shape at each scale.",
+    ),
+}
