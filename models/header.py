@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import GlidewireError
+from .torch_archive import is_zipped
 from .torch_files import damaged, read_tree
 
 Read = Callable[[str], Tensor]
@@ -25,8 +26,8 @@ WRAPPERS = (
     "ema_state_dict", "ema_model", "model_ema", "params_ema", "ema",
     "state_dict", "model_state_dict", "model", "module", "params", "net", "generator",
 )  # fmt: skip
-# How many bytes are read before files are mapped anew.
-_WINDOW = 128 * 2**20
+# To map a file of many small tensors for each of them would take long: so many bytes are always read at once.
+_WINDOW = 16 * 2**20
 # Prefixes that wrapping modules leave on every key.
 PREFIXES = ("_orig_mod.", "module.", "ema_model.", "model.")
 
@@ -89,6 +90,10 @@ class Header:
         """Every file that the tensors lie in."""
         return tuple(sorted({self.files.get(key, self.path) for key in self.shapes}))
 
+    def nbytes(self, key: str) -> int:
+        """Bytes of a tensor as it is stored."""
+        return torch.Size(self.shapes[key]).numel() * self.dtypes[key].itemsize
+
     @property
     def parameters(self) -> int:
         """Number of values in all tensors."""
@@ -139,18 +144,21 @@ def read_header(path: str | Path) -> Header:
 def open_tensors(header: Header) -> Iterator[Read]:
     """A function that reads one tensor by its unwrapped key; each is to be copied before the next is read.
 
-    Files are mapped, and mapped anew now and then: pages that were read count as memory until they are let go.
+    Pages of a mapped file that were read count as memory until they are let go, so files are mapped anew before more
+    was read than the largest tensor takes (or `_WINDOW`): whoever keeps copies needs memory for these and one tensor.
+    Torch files of before version 1.6 cannot be mapped, and are read as a whole.
 
     Raises:
         GlidewireError: A file is not, or does not stay, the one whose header this is; or it is damaged.
     """
     with _unchanging(header), ExitStack() as mapping:
         opened: dict[Path, Any] = {}
-        mapped = 0
+        mapped, window = 0, max(_WINDOW, *(header.nbytes(key) for key in header.shapes), 0)
+        lets_go = header.format == "safetensors" or all(is_zipped(path) for path in header.paths)
 
         def read(key: str) -> Tensor:
             nonlocal mapped
-            if mapped > _WINDOW:
+            if lets_go and mapped + header.nbytes(key) > window:
                 mapping.close()
                 opened.clear()
                 mapped = 0
@@ -162,7 +170,7 @@ def open_tensors(header: Header) -> Iterator[Read]:
                 value = opened[path].get_tensor(header.locations[key][0])
             else:
                 value = reduce(getitem, header.locations[key], opened[path])
-            mapped += value.nbytes
+            mapped += header.nbytes(key)
             return value
 
         yield read

@@ -58,6 +58,12 @@ class Archive:
         return flat.as_strided(place.shape, place.strides, place.offset)
 
 
+def is_zipped(path: Path) -> bool:
+    """Whether a file is of the form since torch 1.6, whose tensors can be mapped instead of read."""
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
 def zip_entries(path: Path) -> Mapping[str, zipfile.ZipInfo]:
     """What a zipped torch file stores, by names inside its folder: "data.pkl", "data/0".
 
@@ -90,10 +96,8 @@ def read_archive(path: Path) -> Archive:
     Raises:
         ArchiveError: The file is damaged or of another form; as NeedsCodeError, its pickle calls something.
     """
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"
     try:
-        tree, storages = _zipped(path) if zipped else _old(path)
+        tree, storages = _zipped(path) if is_zipped(path) else _old(path)
     except InertPickleError as error:
         raise ArchiveError(str(error)) from error
     archive = Archive(path, state_dict(tree), storages)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import GlidewireError
-from .torch_archive import is_torchscript, read_archive, zip_entries
+from .torch_archive import is_torchscript, is_zipped, read_archive, zip_entries
 from .torch_pickle import ArchiveError, NeedsCodeError
 
 _CHECKPOINTS = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
@@ -32,8 +32,7 @@ def read_tree(path: Path, *, device: str) -> Any:
     Raises:
         GlidewireError: The file is damaged, truncated, or needs code to be run to be read.
     """
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"
+    zipped = is_zipped(path)
     if zipped:
         _refuse_parcel(path)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from glidewire.errors import GlidewireError
+from glidewire.models import header as header_module
 from glidewire.models.header import open_tensors, read_header
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -71,8 +72,28 @@ def test_averaged_weights_are_preferred(tmp_path: Path) -> None:
 def test_a_file_mapped_anew_between_tensors_reads_the_same(tmp_path: Path, form: str, monkeypatch) -> None:
     monkeypatch.setattr("glidewire.models.header._WINDOW", 0)
     save = save_file if form == "safetensors" else torch.save
-    save(TENSORS, tmp_path / "m")
-    assert_holds_tensors(tmp_path / "m")
+    many = {f"{number}.weight": torch.full((4, 4), float(number)) for number in range(5)}
+    save({**TENSORS, **many}, tmp_path / "m")
+    header, opened = read_header(tmp_path / "m"), list[Path]()
+    reader = "_safetensors" if form == "safetensors" else "read_tree"
+    before = getattr(header_module, reader)
+    monkeypatch.setattr(header_module, reader, lambda path, **given: opened.append(path) or before(path, **given))
+    with open_tensors(header) as read:
+        found = {key: read(key).clone() for key in header.shapes}
+    assert all(torch.equal(found[key], value) for key, value in {**TENSORS, **many}.items())
+    sizes = [header.nbytes(key) for key in header.shapes]
+    assert sum(sizes) / max(sizes) <= len(opened) <= len(sizes)
+    assert sum(value.nbytes for value in found.values()) == sum(sizes)
+
+
+def test_an_old_torch_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(header_module, "_WINDOW", 0)
+    torch.save(TENSORS, tmp_path / "m", _use_new_zipfile_serialization=False)
+    header, before, opened = read_header(tmp_path / "m"), header_module.read_tree, list[Path]()
+    monkeypatch.setattr(header_module, "read_tree", lambda path, **given: opened.append(path) or before(path, **given))
+    with open_tensors(header) as read:
+        assert all(torch.equal(read(key), value) for key, value in TENSORS.items())
+    assert len(opened) == 1
 
 
 class Runs:
