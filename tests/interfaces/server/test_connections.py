@@ -61,3 +61,15 @@ def test_compressed_bodies_are_refused_unopened_decompression_bomb(running):
     headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Encoding": "gzip"}
     assert running.send("POST", "/upload/image", gzip.compress(form), headers).status in (400, 415)
     assert running.get("/users").status == 200
+
+
+def test_a_body_without_a_length_is_counted_as_it_comes(running):
+    head = f"POST /settings HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", running.port)) as raw:
+        raw.settimeout(60)
+        raw.sendall(head.encode())
+        for _ in range(17):  # one more than the limit of one MiB
+            raw.sendall(chunk)
+        assert raw.recv(4000).startswith(b"HTTP/1.1 413")
+    assert running.get("/users").status == 200
