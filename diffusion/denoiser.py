@@ -78,8 +78,8 @@ Remember = Callable[[Mapping[str, Prediction], Tensor, Step, Tensor | None], Ten
 """A pure function of the named predictions, x_t, the step and what it gave in the step before, if it ran there."""
 
 
-Measure = Callable[[Tensor, Step], Mapping[str, Tensor]]
-"""Numbers about x_t at a step, by name, "batch" each: a similarity that guidance climbs."""
+Measure = Callable[[Prediction, Tensor, Step], Mapping[str, Tensor]]
+"""Numbers about a combination's answer, x_t and the step, by name, "batch" each: a similarity that guidance climbs."""
 
 
 def require_interval(start: float, end: float, name: str = "guidance") -> None:

@@ -24,7 +24,7 @@ from .bottleneck import (
 )
 from .byt5 import byt5_text, load_byt5
 from .clip import clip_image_embedding, clip_text_embedding, load_clip
-from .clip_guiding import classifier_guidance, clip_guidance
+from .clip_guiding import classifier_guidance, clip_guidance, watch_clip_score
 from .components import keep_components, principal_components
 from .control import (
     apply_control_net,
@@ -411,6 +411,7 @@ __all__ = [
     "unclip_prior_denoiser",
     "unclip_prior_sampler",
     "unclip_upsampler_denoiser",
+    "watch_clip_score",
     "weigh_words",
     "weighted_prompt",
     "zero_star_guidance",

@@ -1,4 +1,4 @@
-"""Guidance by gradients beside noised CLIP's own: an ordinary CLIP on the predicted x_0, and a classifier."""
+"""Guidance by gradients beside noised CLIP's own: an ordinary CLIP on the predicted x_0 and its score, a classifier."""
 
 from __future__ import annotations
 
@@ -65,6 +65,35 @@ def clip_guidance(
     critic = CutoutCritic(model.network, text.tensor, cutouts, power, seed)
     gradient = PredictedGradient(denoiser, critic, through_network=through_network)
     return guidance.gradient_guidance(denoiser, gradient, scale, start, end)
+
+
+@node(category="guidance", title="Watch the CLIP score")
+def watch_clip_score(
+    denoiser: Socket[Denoiser, "3 @space"],
+    model: Socket[ClipModel, "width _ _ @clip"],
+    text: Socket[Embedding, "_ width @clip"],
+) -> Socket[Denoiser, "3 @space"]:
+    """Show in the step inspector how well each step fits a text: cos(z_image(x_0), z_text) of the predicted x_0.
+
+    What is sampled stays the same.
+
+    Args:
+        denoiser: What is watched, on 3 channels of pixel space.
+        model: CLIP.
+        text: The embedding of a text by the same CLIP, "1 width".
+
+    Returns: The same denoiser, watched.
+
+    Raises: GlidewireError for an embedding of another CLIP, or a denoiser of latents.
+
+    Source: Hessel et al. 2021 (CLIPScore, 2104.08718), section 3.
+    """
+    from ..models.clip.guidance import ClipScore
+
+    require_clip("the embedding", text.clip, model.clip)
+    sampling.require_space(denoiser, PIXELS)
+    score = ClipScore(model.network, text.tensor)
+    return guidance.watched(denoiser, score.measure, score.digest())
 
 
 @node(category="guidance", validate=interval)

@@ -73,7 +73,8 @@ class StepFrames:
             name, count = f"{node.name} {count}", count + 1
         self._facts[f"guidance: {name}"] = _changed(inputs[node.fallback], made, x_t, step)
         if node.measure is not None:
-            self._facts |= {label: _mean(value) for label, value in node.measure(x_t, cast(Step, step)).items()}
+            measured = node.measure(made, x_t, cast(Step, step))
+            self._facts |= {label: _mean(value) for label, value in measured.items()}
 
 
 def _changed(before: Prediction, after: Prediction, x_t: Tensor, step: Progress) -> float:

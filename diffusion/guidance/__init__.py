@@ -5,7 +5,7 @@ from .by_region import by_region
 from .classifier_free import autoguidance, classifier_free, classifier_free_plus_plus
 from .condition_noise import annealing, condition_annealed, noised_condition
 from .frequency import frequency_decoupled, from_pyramid, laplacian_pyramid
-from .gradients import LogGradient, gradient_guidance
+from .gradients import LogGradient, gradient_guidance, watched
 from .local_blend import local_blend
 from .magnitude import dynamic_bound, dynamic_threshold, rescale, static_threshold
 from .perturbation import perturbed
@@ -49,5 +49,6 @@ __all__ = [
     "static_threshold",
     "tangential",
     "two_scale",
+    "watched",
     "zero_star",
 ]

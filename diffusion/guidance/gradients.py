@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from ...errors import GlidewireError
-from ..denoiser import Combination, Denoiser
+from ..denoiser import Combination, Denoiser, Measure
 from ..prediction import Prediction, Step
 from .scales import check_finite
 
@@ -74,3 +74,25 @@ def gradient_guidance(
         measure=getattr(gradient, "measure", None),
     )
     return denoiser if scale == 0 else combination
+
+
+def watched(denoiser: Denoiser, measure: Measure, identity: str) -> Denoiser:
+    """The same denoiser, of whose answer something is measured where somebody inspects a step.
+
+    Args:
+        denoiser: What is watched; its predictions are passed on as they are.
+        measure: What is measured.
+        identity: Of the measure: its weights and texts.
+    """
+
+    def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:
+        return inputs["denoiser"]
+
+    return Combination(
+        combine,
+        {"denoiser": denoiser},
+        name="watched",
+        parameters={"measure": identity},
+        reads_progress=False,
+        measure=measure,
+    )

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..denoiser import Denoiser, Leaf, signature
 from ..evaluator import Evaluator
 from ..identity import call_text
-from ..prediction import Step
+from ..prediction import Prediction, Step
 from ..rewriting import with_leaves
 
 
@@ -66,6 +66,11 @@ class PredictedGradient:
             x_0 = predicted.detach().clone().requires_grad_()
             (gradient,) = torch.autograd.grad(self.critic(x_0, step).sum(), x_0)
         return gradient / math.sqrt(max(step.alpha_bar, 1e-8))
+
+    def measure(self, made: Prediction, x_t: Tensor, step: Step) -> Mapping[str, Tensor]:
+        """What the critic measures of the x_0 that a step ends with, if it measures anything: by name, "batch" each."""
+        measure = getattr(self.critic, "measure", None)
+        return measure(made, x_t, step) if measure is not None else {}
 
 
 def _whole_text(denoiser: Denoiser, digests: dict[int, str]) -> str:

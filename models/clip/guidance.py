@@ -1,18 +1,20 @@
-"""An ordinary CLIP as a critic of clean pictures, through random cutouts of them."""
+"""An ordinary CLIP before clean pictures: as a critic, through random cutouts of them, and as what scores each step."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...diffusion.cutouts import cutout_boxes, cutouts, spherical_distance
 from ...diffusion.identity import call_text, tensor_digest
 from ...diffusion.noise import item_generator
-from ...diffusion.prediction import Step
+from ...diffusion.prediction import Prediction, Step
 from ...errors import GlidewireError
-from .network import Clip
+from .network import Clip, fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,3 +65,33 @@ class CutoutCritic:
         with torch.inference_mode(False):
             text = self.text_embedding.clone().to(image)
         return -spherical_distance(image, text).mean(dim=0)
+
+    def measure(self, made: Prediction, x_t: Tensor, step: Step) -> Mapping[str, Tensor]:
+        """The score of the predicted picture as a whole; see `ClipScore`."""
+        return ClipScore(self.network, self.text_embedding).measure(made, x_t, step)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipScore:
+    """cos(z_image(x_0), z_text) of the x_0 that a step predicts: a `Measure` for pictures.
+
+    Args:
+        network: Both towers.
+        text_embedding: z_text, "1 width" or "batch width".
+
+    Source: Hessel et al. 2021 (CLIPScore, 2104.08718), section 3, without its weight and its bound at 0.
+    """
+
+    network: Clip = field(repr=False)
+    text_embedding: Tensor = field(repr=False)
+
+    def digest(self) -> str:
+        """Identity of all that decides it."""
+        return call_text("clip_score", {"network": self.network.digest(), "text": tensor_digest(self.text_embedding)})
+
+    def measure(self, made: Prediction, x_t: Tensor, step: Step) -> Mapping[str, Tensor]:
+        """ "batch" by the name "CLIP score", for x_t "batch 3 height width" in pixel space."""
+        weight = next(self.network.parameters())
+        picture = made.x_0(x_t, step).clamp(-1, 1).float()
+        image = self.network.encode_image(fitted(picture, self.network.spec.image.image_size).to(weight.device)).float()
+        return {"CLIP score": F.cosine_similarity(image, self.text_embedding.to(image), dim=-1)}

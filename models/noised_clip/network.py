@@ -11,7 +11,7 @@ from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
 from ...diffusion.identity import call_text, tensor_digest
-from ...diffusion.prediction import Step
+from ...diffusion.prediction import Prediction, Step
 from ...errors import GlidewireError
 from ..digest import network_digest
 from .spec import LOGIT_SCALE, NoisedImageSpec, NoisedTextSpec
@@ -216,7 +216,7 @@ class NoisedClipGradient:
         text = self.text_embedding.to(x_t.device)
         return log_probability_gradient(self.encoder, x_t, self._timesteps(x_t, step), text, self.logit_scale)
 
-    def measure(self, x_t: Tensor, step: Step) -> Mapping[str, Tensor]:
+    def measure(self, made: Prediction, x_t: Tensor, step: Step) -> Mapping[str, Tensor]:
         """cos(z_image(x_t, t), z_text), "batch", by the name "CLIP score"."""
         image = self.encoder(x_t.float(), self._timesteps(x_t, step))
         return {"CLIP score": F.cosine_similarity(image, self.text_embedding.to(image), dim=-1)}

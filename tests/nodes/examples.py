@@ -417,6 +417,7 @@ EXAMPLES: dict[str, Example] = {
         "text": m.embedding(1, 6),
         "cutouts": 3,
     },
+    "watch_clip_score": lambda m: {"denoiser": m.denoiser(""), "model": m.clip, "text": m.embedding(1, 6)},
     "classifier_guidance": lambda m: {
         "denoiser": m.denoiser(""),
         "model": m.noised_clip,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from glidewire.diffusion.denoiser import Combination
 from glidewire.diffusion.evaluator import evaluate
 from glidewire.diffusion.prediction import Step
 from glidewire.errors import GlidewireError
@@ -91,3 +93,30 @@ def latent_leaf(materials: Any) -> Any:
     from glidewire.nodes import latent_diffusion
 
     return latent_diffusion.latent_denoiser(materials.latent_model(), materials.latent_text())
+
+
+def test_the_score_of_every_step_is_told_to_the_inspector_and_nothing_else_changes(materials: Any) -> None:
+    text = materials.embedding(1, 6)
+    plain = materials.denoiser("")
+    watched = clip_guiding.watch_clip_score(plain, materials.clip, text)
+    guided = clip_guiding.clip_guidance(plain, materials.clip, text, 1.0, cutouts=2)
+    made = [
+        samplers.ancestral_sampler(one, materials.schedule, materials.start(), context=QUIET).tensor
+        for one in (plain, watched)
+    ]
+    assert torch.equal(made[0], made[1])
+    x_t, step = materials.pixels(2), Step.of(materials.schedule, 1)
+    for denoiser in (watched, guided):
+        assert isinstance(denoiser, Combination) and denoiser.measure is not None
+        prediction = evaluate(denoiser, x_t, step)
+        told = denoiser.measure(prediction, x_t, step)["CLIP score"]
+        assert told.shape == (2,)
+        expected = similarity(materials, prediction.x_0(x_t, step), text)
+        assert told.mean().item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_score_wants_pictures_and_an_embedding_of_the_same_clip(materials: Any) -> None:
+    with pytest.raises(GlidewireError, match="the embedding"):
+        clip_guiding.watch_clip_score(
+            materials.denoiser(""), materials.clip, replace(materials.embedding(1, 6), clip="another")
+        )
