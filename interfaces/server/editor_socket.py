@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import WSMsgType, web
 
 from .frames import Message
-from .outbox import Connection
+from .outbox import SEEN, Connection
 from .state import SERVER
 from .submission import LONGEST_CLIENT
 
@@ -65,6 +65,10 @@ def _hear(connection: Connection, text: str) -> None:
         said: Any = json.loads(text)
     except (ValueError, RecursionError):
         return
-    if isinstance(said, dict) and said.get("type") == "feature_flags" and isinstance(said.get("data"), dict):
+    if not isinstance(said, dict):
+        return
+    if said.get("type") == SEEN:
+        connection.seen()
+    elif said.get("type") == "feature_flags" and isinstance(said.get("data"), dict):
         connection.features = said["data"]
         connection.put(Message("feature_flags", FEATURES))

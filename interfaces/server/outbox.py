@@ -14,6 +14,10 @@ _MOST_WAITING: Final = 10_000
 _MOST_BYTES: Final = 64 * 2**20
 _SEND_SECONDS: Final = 30.0
 
+SEEN: Final = "glidewire_seen"
+"""What a page says when it has drawn what the last message of `_PACED` told."""
+_PACED: Final = ("status", "progress_state")
+
 
 class Connection:
     """One WebSocket and the messages that wait for it; what has a slot is replaced by newer ones of that slot."""
@@ -26,6 +30,12 @@ class Connection:
         self._bytes = 0
         self._more = asyncio.Event()
         self.overrun = False
+        self._paced = self._unseen = False
+
+    def seen(self) -> None:
+        """The page has drawn what it was told, and says so from now on."""
+        self._paced, self._unseen = True, False
+        self._more.set()
 
     def put(self, message: Outgoing) -> None:
         """Queue a message; a client that takes nothing for too long is let go of."""
@@ -41,14 +51,22 @@ class Connection:
         while not self.socket.closed:
             await self._more.wait()
             self._more.clear()
-            while self._waiting and not self.socket.closed:
+            while self._waiting and not self.socket.closed and not self._held():
                 if self.overrun:
                     await self.socket.close(code=1013, message=b"too slow: reconnect for the state as it is")
                     return
                 message = self._waiting.pop(next(iter(self._waiting)))
                 self._bytes -= _size(message)
+                self._unseen = self._unseen or (isinstance(message, Message) and message.kind in _PACED)
                 async with asyncio.timeout(_SEND_SECONDS):
                     await self._send(message)
+
+    def _held(self) -> bool:
+        """A page is told of more progress when it has drawn the last: a slow one would never answer its user again.
+
+        What is told only once goes out at once, with everything before it.
+        """
+        return self._paced and self._unseen and all(message.slot is not None for message in self._waiting.values())
 
     async def _send(self, message: Outgoing) -> None:
         match message:

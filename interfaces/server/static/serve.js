@@ -5,8 +5,34 @@ import { api } from "/scripts/api.js";
 
 const FIRST = "/workflow_templates/glidewire/text-to-image.json";
 
+/** What is answered in place of services on the internet: a service that knows nothing. */
+const NOTHING = "data:application/json,null";
+
+const isElsewhere = (address) => {
+  const { protocol, host } = new URL(address, location.href);
+  return ["http:", "https:"].includes(protocol) && host !== location.host;
+};
+
+// The page's policy lets nothing leave this machine; these see to it that nothing tries.
+const { fetch } = window;
+window.fetch = (what, ...rest) => {
+  const elsewhere = isElsewhere(what instanceof Request ? what.url : what);
+  return elsewhere ? fetch.call(window, NOTHING) : fetch.call(window, what, ...rest);
+};
+const { open } = XMLHttpRequest.prototype;
+XMLHttpRequest.prototype.open = function (method, address, ...rest) {
+  const elsewhere = isElsewhere(address);
+  return open.call(this, elsewhere ? "GET" : method, elsewhere ? NOTHING : address, ...rest);
+};
+
 // Registered listeners keep the editor from calling these messages unknown; extensions may listen too.
 for (const kind of ["glidewire_finished", "glidewire_warning"]) api.addEventListener(kind, () => {});
+
+// The server tells of more progress when the last was drawn: a slow page stays one that can be used.
+const seen = () => api.socket?.readyState === WebSocket.OPEN && api.socket.send(JSON.stringify({ type: "glidewire_seen" }));
+const soon = (act) => (document.hidden ? setTimeout(act, 1000) : requestAnimationFrame(() => setTimeout(act)));
+for (const kind of ["status", "progress_state"]) api.addEventListener(kind, () => soon(seen));
+document.addEventListener("visibilitychange", () => document.hidden && seen());
 
 app.registerExtension({
   name: "glidewire.server",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -83,6 +84,41 @@ def test_a_client_that_takes_nothing_is_let_go_of(monkeypatch):
 
     line = asyncio.run(work())
     assert line.code == 1013 and line.frames == []
+
+
+def test_a_page_that_says_what_it_has_drawn_is_told_of_more_progress_only_then():
+    async def work() -> list[list[str]]:
+        line = Line()
+        connection = Connection("me", line)  # type: ignore[arg-type]
+        task = asyncio.create_task(connection.drain())
+        found = []
+
+        async def said(*messages: Message, seen: bool = False) -> None:
+            for message in messages:
+                connection.put(message)
+            if seen:
+                connection.seen()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            found.append([json.loads(text)["data"]["n"] for text in line.frames])
+            line.frames.clear()
+
+        def progress(n: int) -> Message:
+            return Message("progress_state", {"n": n}, slot="progress_state")
+
+        await said(progress(1))
+        await said(progress(2))  # whoever never says it is told everything
+        await said(seen=True)
+        await said(progress(3))
+        await said(progress(4))
+        await said(progress(5))
+        await said(seen=True)
+        await said(progress(6))
+        await said(Message("executed", {"n": 7}))  # what is told only once does not wait, and keeps its place
+        task.cancel()
+        return found
+
+    assert asyncio.run(work()) == [[1], [2], [], [3], [], [], [5], [], [6, 7]]
 
 
 def test_threads_post_in_order_and_only_to_whom_it_is_for():
