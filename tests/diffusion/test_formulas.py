@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from glidewire.diffusion import solvers
+from glidewire.diffusion.cutouts import spherical_distance
 from glidewire.diffusion.interpolation import slerp, text_difference
 from glidewire.diffusion.prediction import Prediction, Step
 from glidewire.diffusion.schedules import NoiseSchedule
@@ -55,6 +56,10 @@ def test_the_shift_of_a_classifier_in_the_posterior(case: Any, step: Step) -> No
     prediction = Prediction(x_0, "x_0", variance=learned, mean_shift=shift)
     found = solvers.ancestral_step(x_t, prediction, step, torch.zeros_like(x_t), clip=False)[0]
     case.assert_close("classifier/mean", found)
+
+
+def test_angles_between_embeddings(case: Any) -> None:
+    case.assert_close("spherical/dist", spherical_distance(case.inputs["spherical/a"], case.inputs["spherical/b"]))
 
 
 def test_between_and_along_embeddings(case: Any) -> None:
