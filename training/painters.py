@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..diffusion import guidance, renoising, samplers, schedules, solvers, tokens
+from ..diffusion import guidance, renoising, samplers, schedules, solvers
 from ..diffusion.denoiser import Leaf
 from ..diffusion.noise import SeededNoise
 from ..diffusion.token_noise import SeededTokenNoise
@@ -127,7 +127,7 @@ def paella_painter(
     """Paella's first generation under CLIP's embeddings of texts; `side` in tokens."""
     device = next(model.network.parameters()).device
     network, codes = model.network, autoencoder.spec.codes
-    steps = renoising.cosine_steps(int(sampling.spacing))
+    steps = renoising.cosine_steps(int(sampling.spacing), temperature=(1.0, 0.2))
 
     @torch.no_grad()
     def paint(prompts: Sequence[str], seeds: Sequence[int], first: int, scale: float) -> NDArray[np.uint8]:
@@ -137,7 +137,7 @@ def paella_painter(
         leaves = Leaf(network, {"clip": embedded}), Leaf(network, {"clip": nothing})
         denoiser = guidance.classifier_free(*leaves, scale)
         start = noise.start((side, side), codes).to(device)
-        drawn = renoising.sample_renoising(denoiser, steps, start, noise, keep=tokens.typical())
+        drawn = renoising.sample_renoising(denoiser, steps, start, noise)
         return to_bytes(autoencoder.decode(drawn) * 2 - 1)
 
     return paint
