@@ -71,4 +71,32 @@ INTRODUCTIONS: Mapping[str, str] = {
         "tower, told the timestep and trained further on noised pictures. `mini-noised-clip-text.safetensors` is "
         "`mini-clip`'s text tower under the published names."
     ),
+    "mini-glide-inpaint": (
+        "GLIDE's inpainting model (Nichol et al. 2021, section 2.4) at toy size, in the published layout: "
+        "`mini-glide-base`, trained on with a part of each picture known."
+    ),
+    "mini-glide-upsampler": (
+        "GLIDE's upsampler (Nichol et al. 2021, section 4.1) at toy size, in the published layout: a shallow U-Net "
+        "beside the text transformer of `mini-glide-base`. It doubles a side, and doubles it again."
+    ),
+    "mini-unclip-decoder": (
+        "unCLIP's decoder (Ramesh et al. 2022, section 2.1) at toy size, in Karlo's layout: from an embedding of "
+        "`mini-clip`'s, and a caption if there is one, to a picture. Its U-Net grew out of `mini-glide-base`."
+    ),
+    "mini-unclip-upsampler": (
+        "unCLIP's upsampler (Ramesh et al. 2022, section 2.1) at toy size, in Karlo's layout: convolutions alone, no "
+        "attention and no text. It doubles a side, and doubles it again."
+    ),
+    "mini-autoregressive-prior": (
+        "unCLIP's autoregressive prior (Ramesh et al. 2022, section 2.2) at toy size: from a caption as `mini-clip` "
+        "reads it to 24 principal components of a picture's embedding, code by code. None was published."
+    ),
+    "mini-ldm-inpaint": (
+        "Latent diffusion's inpainting (Rombach et al. 2022, section 4.5) at toy size, in Stable Diffusion's "
+        "convention: `mini-ldm`, trained on with a mask and the masked picture's latents beside x_t."
+    ),
+    "mini-ldm-upsampler": (
+        "Latent diffusion's super-resolution (Rombach et al. 2022, section 4.4) at toy size: `mini-ldm`, trained on "
+        "with a picture of a quarter of the side beside x_t."
+    ),
 }

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from ..diffusion import losses, schedules
 from ..diffusion.noise import SeededNoise
+from ..diffusion.token_noise import SeededTokenNoise
+from ..models.autoregressive_prior.model import AutoregressivePriorModel, load_autoregressive_prior
+from ..models.autoregressive_prior.sampling import sample_embedding
 from ..models.checkpoint import identify
 from ..models.clip.model import ClipModel, load_clip
 from ..models.first_stage.model import load_autoencoder
@@ -88,7 +91,21 @@ def prior_retrieval(prior: PriorModel, clip: ClipModel, count: int, *, spacing: 
     captions, images = _captions_and_images(clip, count)
     condition = clip_texts(clip, captions)
     made = picture_embeddings(prior, condition, SeededNoise((0,) * count), spacing=spacing)
-    texts = condition["text_embedding"]
+    return _retrieved(made, condition["text_embedding"], images)
+
+
+@torch.no_grad()
+def autoregressive_retrieval(prior: AutoregressivePriorModel, clip: ClipModel, count: int) -> dict[str, float]:
+    """What `prior_retrieval` measures, of an autoregressive prior."""
+    captions, images = _captions_and_images(clip, count)
+    condition = clip_texts(clip, captions)
+    states = condition["text_states"] * condition["text_mask"][..., None]
+    noise = SeededTokenNoise((0,) * count)
+    made = sample_embedding(prior.network, condition["text_embedding"], states, noise)
+    return _retrieved(made, condition["text_embedding"], images)
+
+
+def _retrieved(made: torch.Tensor, texts: torch.Tensor, images: torch.Tensor) -> dict[str, float]:
     return {
         "picture of a made embedding": _nearest(made, images),
         "picture of a caption": _nearest(texts, images),
@@ -152,6 +169,9 @@ def measured(weights: Path, count: int, beside: Path) -> dict[str, float] | None
         return verdicts_kept_larger(unclip_upsampling(load_upsampler(weights).network), count)
     if identity.family == "glide" and identity.spec.takes_low_resolution:
         return verdicts_kept_larger(glide_upsampling(load_model(weights)), count)
+    if identity.family == "autoregressive_prior":
+        clip = load_clip(beside / "mini-clip.safetensors")
+        return autoregressive_retrieval(load_autoregressive_prior(weights), clip, count)
     if identity.family == "glide" and identity.spec.takes_known_pixels:
         model = load_model(weights)
         return repainted(inpainting_painter(model, Sampling()), count, model.spec.image_size)

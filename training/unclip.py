@@ -67,13 +67,14 @@ class DecoderCourse(Course):
             leaves out half of them).
         silence: Chance that a caption leaves out an object's shape, or else its colour.
         pairs: Share of pictures with two solids.
-        coarse: Share of the time in which pictures are halved, twice as many of them.
+        coarse: Share of the time in which pictures are halved, which teaches conditions three times faster.
+        noise: Upper bound of the deviation of noise in embeddings: a prior's are never quite a picture's.
         snr_limits: Of the weight of the eps error; see `hybrid.SnrWeight`.
         weight_limits: Of the same.
     """
 
     minutes: float = 22.0
-    batch_size: int = 64
+    batch_size: int = 32
     learning_rate: float = 6e-4
     warm_up_steps: int = 50
     decay_from: float = 0.4
@@ -82,7 +83,8 @@ class DecoderCourse(Course):
     empty_captions: float = 0.75
     silence: float = 0.1
     pairs: float = 0.65
-    coarse: float = 0.3
+    coarse: float = 0.6
+    noise: float = 0.4
     snr_limits: tuple[float, float] = (0.3, 5.0)
     weight_limits: tuple[float, float] = (0.2, 20.0)
 
@@ -121,11 +123,11 @@ class DecoderLesson(Lesson):
         texts = [batches.everything(self.pool.scenes[index]).text for index in chosen]
         words = self.glide.tokenizer.encode_batch(texts, self.glide.spec.text_context)
         wanted = self.glide.network.encode_text(*(part.to(self.device) for part in words))
-        given = rows(self.embeddings, chosen).to(self.device)
+        given = rows(self.embeddings, chosen)
         condition = self.network.condition
         states = wanted["text_states"][:, : self.network.spec.image_tokens]
-        fit(condition.image_to_tokens, given, states.transpose(1, 2).flatten(1))
-        fit(condition.image_to_time, given, wanted["text_embedding"])
+        fit(condition.image_to_tokens, given, states.transpose(1, 2).flatten(1), noise=self.numbers.noise)
+        fit(condition.image_to_time, given, wanted["text_embedding"], noise=self.numbers.noise)
         condition.no_image.copy_(given.mean(dim=0))
         condition.text_to_time.weight.zero_()
         condition.text_to_time.bias.zero_()
@@ -133,14 +135,13 @@ class DecoderLesson(Lesson):
     def losses(self, step: int, progress: float) -> Mapping[str, Tensor]:
         """The hybrid loss (Nichol & Dhariwal 2021, eq. 16), its eps error weighted."""
         rng, numbers = self.course.choices(step), self.numbers
-        halved = progress < numbers.coarse
-        chosen = self.pool.choose(rng, numbers.batch_size * (2 if halved else 1), numbers.pairs)
+        chosen = self.pool.choose(rng, numbers.batch_size, numbers.pairs)
         found = batches.captions(self.pool, chosen, rng, silence=numbers.silence)
         text = batches.clip_texts(self.clip, batches.texts(found, rng, empty=numbers.empty_captions))
-        embedding = rows(self.embeddings, chosen).to(self.device)
+        embedding = self.noised(rows(self.embeddings, chosen), rng).to(self.device)
         empty = torch.from_numpy(rng.random(len(chosen)) < numbers.empty_pictures).to(self.device)[:, None]
         x_0 = batches.pictures(self.pool, chosen).to(self.device)
-        x_0 = F.avg_pool2d(x_0, 2) if halved else x_0
+        x_0 = F.avg_pool2d(x_0, 2) if progress < numbers.coarse else x_0
 
         def network(x_t: Tensor, timesteps: Tensor) -> Tensor:
             image = torch.where(empty, self.network.condition.no_image, embedding)
@@ -148,6 +149,11 @@ class DecoderLesson(Lesson):
 
         weight = SnrWeight(numbers.snr_limits, numbers.weight_limits)
         return hybrid(network, x_0, self.schedule, weight, self.course.generator(step))
+
+    def noised(self, embedding: Tensor, rng: np.random.Generator) -> Tensor:
+        """Embeddings "batch width", each with as much noise as chance gives it."""
+        deviation = torch.from_numpy(rng.uniform(0, self.numbers.noise, (len(embedding), 1)))
+        return embedding + (deviation * torch.from_numpy(rng.standard_normal(tuple(embedding.shape)))).float()
 
     def sheet(self, averaged: nn.Module) -> NDArray[np.uint8]:
         """Fresh scenes, four to a row, each beside what is drawn under its embedding."""
@@ -165,12 +171,22 @@ class DecoderLesson(Lesson):
 
 
 @torch.no_grad()
-def fit(layer: nn.Linear, given: Tensor, wanted: Tensor) -> None:
-    """Set a linear layer, in place, to the least squares from "batch in" to "batch out"."""
-    with_one = F.pad(given.double().cpu(), (0, 1), value=1.0)
-    found = torch.linalg.lstsq(with_one, wanted.double().cpu(), driver="gelsd").solution
-    layer.weight.copy_(found[:-1].mT)
-    layer.bias.copy_(found[-1])
+def fit(layer: nn.Linear, given: Tensor, wanted: Tensor, *, noise: float = 0.0) -> None:
+    """Set a linear layer, in place, to the least squares from "batch in" to "batch out".
+
+    Args:
+        layer: What is set.
+        given: What it takes.
+        wanted: What it should give.
+        noise: Deviation of noise that it shall bear in what it takes: ridge regression, without which directions that
+            hardly vary are blown up.
+    """
+    given, wanted = given.double().cpu(), wanted.double().cpu()
+    centred = given - given.mean(dim=0)
+    ridge = len(given) * noise**2 * torch.eye(given.shape[1], dtype=torch.float64)
+    weight = torch.linalg.lstsq(centred.mT @ centred + ridge, centred.mT @ wanted, driver="gelsd").solution.mT
+    layer.weight.copy_(weight)
+    layer.bias.copy_(wanted.mean(dim=0) - weight @ given.mean(dim=0))
 
 
 def lesson(

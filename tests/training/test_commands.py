@@ -73,7 +73,20 @@ def test_a_recipe_is_told_shared_options_and_its_own(tmp_path: Path, small_pool:
     assert (recipe["steps"], recipe["pool_size"], recipe["edge_weight"], recipe["seed"]) == (1, 12, 0.25, 3)
 
 
-@pytest.mark.parametrize("name", ["clip", "latent", "noised_clip", "paella", "prior", "unclip"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "autoregressive_prior",
+        "clip",
+        "inpainting",
+        "latent",
+        "noised_clip",
+        "paella",
+        "prior",
+        "unclip",
+        "upsampling",
+    ],
+)
 def test_every_recipe_explains_its_options(name: str) -> None:
     recipe = importlib.import_module(f"glidewire.training.{name}")
     own = (kind for kind in vars(recipe).values() if isinstance(kind, type) and kind.__module__ == recipe.__name__)

@@ -46,6 +46,15 @@ def test_a_line_is_fitted_exactly() -> None:
     assert torch.allclose(found.weight, true.weight, atol=1e-5) and torch.allclose(found.bias, true.bias, atol=1e-5)
 
 
+def test_directions_that_hardly_vary_are_not_blown_up() -> None:
+    given = torch.randn(400, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1e-3])
+    found, ridged = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    wanted = given[:, :1] + 500 * given[:, 1:]
+    fit(found, given, wanted)
+    fit(ridged, given, wanted, noise=0.1)
+    assert found.weight[0, 1] > 490 and ridged.weight[0].abs().max() < 2
+
+
 def test_its_file_knows_its_clip_and_loads(decoder: Path) -> None:
     model = load_decoder(decoder)
     assert (model.network.space, model.clip, model.network.spec.takes_text) == ("pixels", "mini-clip", True)
