@@ -32,7 +32,7 @@ from . import (
     user_files,
 )
 from .access import Access
-from .connections import NEWCOMERS, Newcomers, Runner
+from .connections import NEWCOMERS, Crowded, Newcomers, Runner, allow_many
 from .guard import add_headers, guard
 from .job_store import JobStore
 from .outbox import Outbox
@@ -139,6 +139,8 @@ async def serve(application: web.Application, host: str, port: int, ready: Calla
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(Crowded())
+    allow_many()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # where there are no signals, Ctrl-C is an exception
             loop.add_signal_handler(number, stop.set)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final
+import errno
+import logging
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -13,6 +15,8 @@ HEAD_SECONDS: Final = 20.0
 """How long a new connection may take until its first request's head is there."""
 
 _KEEP_SECONDS: Final = 75.0
+_MOST_FILES: Final = 16_384
+_LOG = logging.getLogger(__name__)
 _SHUTDOWN_SECONDS: Final = 3.0
 
 
@@ -83,3 +87,35 @@ class Runner(web.AppRunner):
             open_now = list(self.server.connections) if self.server else []
             for connection in self._newcomers.overdue(open_now, asyncio.get_running_loop().time(), self._head_seconds):
                 connection.force_close()
+
+
+def allow_many() -> None:
+    """Let this process have as many open connections as the system allows it to ask for, within reason."""
+    try:
+        import resource
+    except ImportError:  # a system without such limits
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class Crowded:
+    """The loop's handler of errors: connections that cannot be taken for want of files are told of once a minute.
+
+    asyncio tries each second for each one that waits, and would print a traceback every time.
+    """
+
+    def __init__(self) -> None:
+        self._again = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle an error that no task has."""
+        problem = context.get("exception")
+        if not isinstance(problem, OSError) or problem.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._again:
+            self._again = loop.time() + 60
+            _LOG.warning("too many connections are open (%s): new ones wait", problem.strerror)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import gzip
 import socket
 
 import pytest
-from glidewire.interfaces.server.connections import Newcomers
+from glidewire.interfaces.server.connections import Crowded, Newcomers, allow_many
 
 HEAD = b"GET /users HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
 
@@ -73,3 +75,29 @@ def test_a_body_without_a_length_is_counted_as_it_comes(running):
             raw.sendall(chunk)
         assert raw.recv(4000).startswith(b"HTTP/1.1 413")
     assert running.get("/users").status == 200
+
+
+def test_a_crowd_is_told_of_once_and_other_errors_as_ever(caplog):
+    loop, crowded = asyncio.new_event_loop(), Crowded()
+    for _ in range(100):
+        crowded(loop, {"message": "socket.accept()", "exception": OSError(errno.EMFILE, "Too many open files")})
+    assert [record.getMessage() for record in caplog.records] == [
+        "too many connections are open (Too many open files): new ones wait"
+    ]
+    crowded(loop, {"message": "something else", "exception": ValueError("x")})
+    assert caplog.records[-1].getMessage() == "something else"
+    loop.close()
+
+
+def test_more_connections_than_a_process_may_have_at_first_are_taken_where_the_system_lets_it():
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] != resource.RLIM_INFINITY and limits[1] <= 256:
+        pytest.skip("this system allows no more")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        allow_many()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 256
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == limits[1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
