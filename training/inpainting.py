@@ -23,6 +23,7 @@ from .pool import Pool
 from .recipe import Batch, Recipe, draw_batch
 from .repainters import inpainting_painter
 from .repainting import hole_of, repainting_tasks
+from .widening import widen
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class InpaintingRecipe(Recipe):
 
     Attributes:
         nothing_known: Share of pictures of which nothing is known, so that the model still draws from text alone.
-        whole_solids: Share of holes that hide a solid; the others are boxes anywhere.
+        whole_solids: Share of holes that hide a solid.
     """
 
     minutes: float = 15.0
@@ -47,27 +48,33 @@ class InpaintingRecipe(Recipe):
 
 
 def inpainting_model(base: GlideModel) -> GlideModel:
-    """A base model that is shown a picture and its mask beside x_t, and does not look at them yet.
-
-    The first convolution's new channels are zero (Nichol et al. 2021, section 2.4).
-    """
+    """A base model that is shown a picture and its mask beside x_t, and does not look at them yet."""
     network = GlideTextToImage(replace(base.spec, variant="inpaint"))
-    state = dict(base.network.state_dict())
-    first = state["unet.conv_in.weight"]
-    more = network.spec.in_channels - first.shape[1]
-    state["unet.conv_in.weight"] = torch.cat([first, first.new_zeros(len(first), more, *first.shape[2:])], dim=1)
-    network.load_state_dict(state)
+    widen(network, base.network.state_dict())
     return GlideModel(network, base.tokenizer)
 
 
-def known_pixels(scenes: Sequence[Scene], side: int, recipe: InpaintingRecipe, rng: np.random.Generator) -> Tensor:
+@dataclass(frozen=True)
+class Holes:
+    """Of what kinds holes are.
+
+    Attributes:
+        nothing_known: Share of pictures of which nothing is known.
+        whole_solids: Share of holes that hide a solid; the others are boxes anywhere.
+    """
+
+    nothing_known: float
+    whole_solids: float
+
+
+def known_pixels(scenes: Sequence[Scene], side: int, holes: Holes, rng: np.random.Generator) -> Tensor:
     """Masks of scenes' pictures, "batch 1 side side": 1 where a picture is known."""
     masks = np.ones((len(scenes), 1, side, side), np.float32)
     for mask, scene in zip(masks[:, 0], scenes, strict=True):
         draw = rng.random()
-        if draw < recipe.nothing_known:
+        if draw < holes.nothing_known:
             mask[:] = 0
-        elif draw < recipe.nothing_known + recipe.whole_solids:
+        elif draw < holes.nothing_known + holes.whole_solids:
             solid = scene.solids[int(rng.integers(len(scene.solids)))]
             mask[hole_of(solid, side, margin=rng.uniform(0.02, 0.2))] = 0
         else:
@@ -91,14 +98,14 @@ class InpaintingLesson(GlideLesson):
 
     def __init__(self, recipe: InpaintingRecipe, pool: Pool, base: GlideModel, device: torch.device) -> None:
         super().__init__(recipe, pool, inpainting_model(base), device)
-        self.numbers = recipe
+        self.holes = Holes(recipe.nothing_known, recipe.whole_solids)
 
     def batch(self, step: int, progress: float) -> Batch:
         """The base model's batch with masks."""
         found = draw_batch(self.pool, self.tokenizer, self.recipe, step, progress)
         scenes = [self.pool.scenes[index] for index in found.chosen]
         rng = np.random.default_rng((self.recipe.seed, step, 5))
-        mask = known_pixels(scenes, found.pictures.shape[-1], self.numbers, rng)
+        mask = known_pixels(scenes, found.pictures.shape[-1], self.holes, rng)
         return replace(found, known={"inpaint_image": found.pictures, "inpaint_mask": mask})
 
     def sheet(self, averaged: nn.Module) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,12 +83,21 @@ class LatentLesson(Lesson):
         text: The text encoder's file.
         folder: Where the encoded pool is kept.
         device: To train on.
+        more_channels: How many the first convolution takes beside x_t.
     """
 
     name = NAME
 
     def __init__(
-        self, course: LatentCourse, pool: Pool, autoencoder: Path, text: Path, folder: Path, device: torch.device
+        self,
+        course: LatentCourse,
+        pool: Pool,
+        autoencoder: Path,
+        text: Path,
+        folder: Path,
+        device: torch.device,
+        *,
+        more_channels: int = 0,
     ) -> None:
         self.course, self.pool, self.device = course, pool, device
         self.numbers = course
@@ -96,7 +105,8 @@ class LatentLesson(Lesson):
         self.text = load_clip_text(text, device=device)
         self.latents = encoded(pool, folder, self.autoencoder.digest(), self.autoencoder.encode)
         torch.manual_seed(course.seed)
-        self.network = LatentDenoiser(mini_spec(self.text.network.spec.width)).to(device)
+        spec = mini_spec(self.text.network.spec.width)
+        self.network = LatentDenoiser(replace(spec, in_channels=spec.in_channels + more_channels)).to(device)
         self.network.space = self.autoencoder.space
         self.model = self.network
         self.schedule = LatentModel(self.network).schedule
@@ -113,10 +123,14 @@ class LatentLesson(Lesson):
         noise = torch.randn(x_0.shape, generator=generator).to(self.device)
         x_t = losses.q_sample(x_0, timesteps, noise, self.schedule)
         with torch.autocast(self.device.type, torch.bfloat16):
-            output = self.network(x_t, timesteps, {"context": context})
+            output = self.network(x_t, timesteps, {"context": context, **self.beside(chosen, step)})
         wanted = losses.velocity(x_0, timesteps, noise, self.schedule)
         loss = (output.float() - wanted).square().mean()
         return {"total": loss}
+
+    def beside(self, chosen: NDArray[np.int64], step: int) -> Mapping[str, Tensor]:
+        """What the denoiser sees of chosen scenes beside x_t: nothing here."""
+        return {}
 
     @torch.no_grad()
     def states(self, texts: Sequence[str]) -> Tensor:

@@ -19,6 +19,8 @@ from ..models.checkpoint import identify
 from ..models.clip.model import ClipModel, load_clip
 from ..models.first_stage.model import load_autoencoder
 from ..models.glide.model import load_model
+from ..models.ldm.model import load_denoiser
+from ..models.ldm.text import load_clip_text
 from ..models.noised_clip.model import NoisedClip, load_noised_clip
 from ..models.paella.token_autoencoder import load_token_autoencoder
 from ..models.unclip.model import PriorModel, load_prior
@@ -29,8 +31,14 @@ from .edits import DirectionMeasures
 from .fresh import fresh_scenes, judged
 from .image_prompt_measures import image_prompt_figures
 from .painters import Sampling, picture_embeddings, to_pixels
-from .repainters import glide_upsampling, inpainting_painter, unclip_upsampling
-from .repainting import repainted, verdicts_kept_larger
+from .repainters import (
+    glide_upsampling,
+    inpainting_painter,
+    latent_enlarger,
+    latent_inpainter,
+    unclip_upsampling,
+)
+from .repainting import decibels, enlarged_under_captions, rendered, repainted, verdicts_kept_larger
 
 _BATCH = 100
 
@@ -47,11 +55,9 @@ def verdicts_kept(decoded: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], cou
         Shares as `judged`, and "signal to noise" in decibels: 10 log10(255^2 / mean square error).
     """
     scenes = fresh_scenes(count)
-    pictures = np.stack([render(scene, size) for scene in scenes])
+    pictures = rendered(scenes, size)
     found = np.concatenate([decoded(pictures[first : first + _BATCH]) for first in range(0, count, _BATCH)])
-    error = float(np.mean((pictures.astype(float) - found) ** 2))
-    ratio = 10 * np.log10(255**2 / max(error, 1e-12))
-    return {**judged(found, [everything(scene) for scene in scenes]), "signal to noise": float(ratio)}
+    return {**judged(found, [everything(scene) for scene in scenes]), "signal to noise": decibels(found, pictures)}
 
 
 @torch.no_grad()
@@ -175,6 +181,8 @@ def measured(weights: Path, count: int, beside: Path) -> dict[str, float] | None
     if identity.family == "glide" and identity.spec.takes_known_pixels:
         model = load_model(weights)
         return repainted(inpainting_painter(model, Sampling()), count, model.spec.image_size)
+    if (identity.family, identity.component) == ("ldm", "denoiser") and identity.spec.beside:
+        return _latent_editing(weights, beside, count)
     if identity.component != "first_stage":
         return None
     if identity.dims.get("codes"):
@@ -192,6 +200,16 @@ def measured(weights: Path, count: int, beside: Path) -> dict[str, float] | None
         return _bytes((autoencoder.decode(autoencoder.encode(values)) + 1) / 2)
 
     return verdicts_kept(through_latents, count, 32)
+
+
+def _latent_editing(weights: Path, beside: Path, count: int) -> dict[str, float]:
+    """The figures of latent diffusion's inpainting or super-resolution."""
+    text = load_clip_text(beside / "mini-clip-text.safetensors")
+    autoencoder = load_autoencoder(beside / "mini-kl-f4.safetensors")
+    parts = load_denoiser(weights), text, autoencoder, Sampling()
+    if parts[0].spec.beside[0][0] == "low_res":
+        return enlarged_under_captions(latent_enlarger(*parts), count)
+    return repainted(latent_inpainter(*parts), count, 32)
 
 
 def _bytes(pictures: torch.Tensor) -> NDArray[np.uint8]:

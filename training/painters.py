@@ -100,8 +100,14 @@ def glide_painter(
     return paint
 
 
-def latent_painter(model: LatentModel, text: TextEncoder, autoencoder: Autoencoder, sampling: Sampling) -> Painter:
-    """Latent diffusion under a text encoder's states."""
+def latent_painter(
+    model: LatentModel,
+    text: TextEncoder,
+    autoencoder: Autoencoder,
+    sampling: Sampling,
+    beside: Mapping[str, Tensor] | None = None,
+) -> Painter:
+    """Latent diffusion under a text encoder's states, and what else it sees beside x_t, one row to a prompt."""
     device = next(model.network.parameters()).device
     schedule = schedules.respace(model.schedule, sampling.spacing)
     shape = (model.network.channels, model.spec.size, model.spec.size)
@@ -112,8 +118,8 @@ def latent_painter(model: LatentModel, text: TextEncoder, autoencoder: Autoencod
     @torch.no_grad()
     def paint(prompts: Sequence[str], seeds: Sequence[int], first: int, scale: float) -> NDArray[np.uint8]:
         noise = SeededNoise(tuple(seeds), first_item=first)
-        leaves = Leaf(model.network, states(prompts)), Leaf(model.network, states([""]))
-        denoiser = guidance.classifier_free(*leaves, scale)
+        given, nothing = {**states(prompts), **(beside or {})}, {**states([""]), **(beside or {})}
+        denoiser = guidance.classifier_free(Leaf(model.network, given), Leaf(model.network, nothing), scale)
         x_T = noise.draw(shape).to(device)
         x_0 = samplers.sample(denoiser, schedule, x_T, sampling.built(clip=False), noise)
         return to_bytes(autoencoder.decode(x_0))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,9 +15,13 @@ from ..diffusion import guidance, samplers, schedules
 from ..diffusion.denoiser import Leaf
 from ..diffusion.noise import SeededNoise
 from ..diffusion.schedules import NoiseSchedule
+from ..models.first_stage.model import Autoencoder
 from ..models.glide.model import GlideModel
+from ..models.ldm.condition import mask_for_latents, stable_inpainting_picture
+from ..models.ldm.model import LatentModel
+from ..models.ldm.text import TextEncoder
 from ..models.unclip.upsampler import Upsampler
-from .painters import Sampling, to_bytes, to_pixels
+from .painters import Sampling, latent_painter, to_bytes, to_pixels
 
 Inpainter = Callable[
     [Sequence[str], NDArray[np.uint8], NDArray[np.float32], Sequence[int], int, float], NDArray[np.uint8]
@@ -25,6 +30,9 @@ Inpainter = Callable[
 
 Pictures are uint8 [count height width 3], masks [count 1 height width], 1 where they are known.
 """
+
+CaptionedEnlarger = Callable[[Sequence[str], NDArray[np.uint8], Sequence[int], int, float], NDArray[np.uint8]]
+"""(prompts, small pictures, their seeds, the first one's number, guidance scale) to large pictures."""
 
 Enlarger = Callable[[NDArray[np.uint8], Sequence[int]], NDArray[np.uint8]]
 """(small pictures uint8 [count height width 3], their seeds) to pictures of twice the side."""
@@ -91,3 +99,55 @@ def _enlarger(
         return to_bytes(samplers.sample(Leaf(network, condition(low)), schedule, x_T, sampling.built(), noise))
 
     return enlarge
+
+
+def masked_beside(autoencoder: Autoencoder, pictures: Tensor, known: Tensor) -> dict[str, Tensor]:
+    """Stable Diffusion's convention of what inpainting sees: the masked picture's latents, and 1 where to repaint.
+
+    Args:
+        autoencoder: What encodes.
+        pictures: "batch 3 height width" in [-1, 1].
+        known: "batch 1 height width", 1 where they are kept.
+    """
+    masked, shown = stable_inpainting_picture(pictures, 1 - known)
+    latents = autoencoder.encode(masked)
+    return {"masked_latents": latents, "mask": mask_for_latents(shown, latents)}
+
+
+def small_beside(autoencoder: Autoencoder, pictures: Tensor) -> dict[str, Tensor]:
+    """What super-resolution sees of pictures "batch 3 height width": them at the latents' size.
+
+    Source: Rombach et al. 2022, section 4.4.
+    """
+    return {"low_res": F.avg_pool2d(pictures, autoencoder.spec.factor)}
+
+
+def latent_inpainter(model: LatentModel, text: TextEncoder, autoencoder: Autoencoder, sampling: Sampling) -> Inpainter:
+    """Latent diffusion's inpainting in Stable Diffusion's convention, as it paints by itself."""
+
+    def paint(
+        prompts: Sequence[str],
+        pictures: NDArray[np.uint8],
+        masks: NDArray[np.float32],
+        seeds: Sequence[int],
+        first: int,
+        scale: float,
+    ) -> NDArray[np.uint8]:
+        beside = masked_beside(autoencoder, to_pixels(pictures), torch.from_numpy(masks))
+        return latent_painter(model, text, autoencoder, sampling, beside)(prompts, seeds, first, scale)
+
+    return paint
+
+
+def latent_enlarger(
+    model: LatentModel, text: TextEncoder, autoencoder: Autoencoder, sampling: Sampling
+) -> CaptionedEnlarger:
+    """Latent diffusion's super-resolution of pictures of the latents' size."""
+
+    def paint(
+        prompts: Sequence[str], pictures: NDArray[np.uint8], seeds: Sequence[int], first: int, scale: float
+    ) -> NDArray[np.uint8]:
+        beside = {"low_res": to_pixels(pictures)}
+        return latent_painter(model, text, autoencoder, sampling, beside)(prompts, seeds, first, scale)
+
+    return paint

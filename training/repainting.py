@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scenes import Caption, render
+from ..scenes import Caption, Scene, render
 from ..scenes.judge import Reading, judge
 from ..scenes.world import COLOURS, SHAPES, Solid
 from .batches import everything
 from .fresh import fresh_scenes, judged
-from .repainters import Enlarger, Inpainter
+from .repainters import CaptionedEnlarger, Enlarger, Inpainter
 
 _BATCH = 50
+
+
+def rendered(scenes: Sequence[Scene], side: int) -> NDArray[np.uint8]:
+    """Pictures of scenes, uint8 [count side side 3]."""
+    return np.stack([render(scene, side) for scene in scenes])
 
 
 def verdicts_kept_larger(enlarged: Enlarger, count: int) -> dict[str, float]:
@@ -30,7 +37,7 @@ def verdicts_kept_larger(enlarged: Enlarger, count: int) -> dict[str, float]:
     """
     scenes = fresh_scenes(count)
     captions = [everything(scene) for scene in scenes]
-    pictures = np.stack([render(scene, 32) for scene in scenes])
+    pictures = rendered(scenes, 32)
     before = [_attributes(judge(picture)) for picture in pictures]
     found = {"everything at 32 px": judged(pictures, captions)["everything"]}
     for side in (64, 128):
@@ -40,6 +47,43 @@ def verdicts_kept_larger(enlarged: Enlarger, count: int) -> dict[str, float]:
         found[f"verdict kept at {side} px"] = float(np.mean([a == b for a, b in zip(before, after, strict=True)]))
         found[f"everything at {side} px"] = judged(pictures, captions)["everything"]
     return found
+
+
+def halved(pictures: NDArray[np.uint8], times: int = 1) -> NDArray[np.uint8]:
+    """Pictures uint8 [count height width 3] at half their side, so many times, each pixel a mean."""
+    factor = 2**times
+    count, height, width, channels = pictures.shape
+    parts = pictures.reshape(count, height // factor, factor, width // factor, factor, channels)
+    return parts.mean(axis=(2, 4)).round().astype(np.uint8)
+
+
+def enlarged_under_captions(paint: CaptionedEnlarger, count: int, *, scale: float = 3.0) -> dict[str, float]:
+    """How often a scene of 8 pixels and its caption become a picture in which everything is right.
+
+    Args:
+        paint: Super-resolution by four.
+        count: Scenes.
+        scale: Of classifier-free guidance.
+
+    Returns:
+        Shares as `judged`, and "small picture" in decibels: how near the result, made small again, is to it.
+    """
+    scenes = fresh_scenes(count)
+    captions = [everything(scene) for scene in scenes]
+    small = halved(rendered(scenes, 32), 2)
+    parts = []
+    for first in range(0, count, _BATCH):
+        rows = slice(first, first + _BATCH)
+        texts = [caption.text for caption in captions[rows]]
+        parts.append(paint(texts, small[rows], range(len(texts)), first, scale))
+    found = np.concatenate(parts)
+    return {**judged(found, captions), "small picture": decibels(halved(found, 2), small)}
+
+
+def decibels(found: NDArray[Any], wanted: NDArray[Any]) -> float:
+    """10 log10(255^2 / mean square error)."""
+    error = float(np.mean((found.astype(float) - wanted) ** 2))
+    return float(10 * np.log10(255**2 / max(error, 1e-12)))
 
 
 def _attributes(reading: Reading) -> tuple[object, ...]:
@@ -109,7 +153,7 @@ def repainted(paint: Inpainter, count: int, side: int, *, scale: float = 3.0) ->
         scale: Of classifier-free guidance.
 
     Returns:
-        Shares as `judged`, and "known pixels" in decibels: 10 log10(255^2 / mean square error) where the mask keeps.
+        Shares as `judged`, and "known pixels" in decibels, over what the mask keeps.
     """
     tasks = repainting_tasks(count, side)
     texts = [caption.text for caption in tasks.captions]
@@ -120,5 +164,4 @@ def repainted(paint: Inpainter, count: int, side: int, *, scale: float = 3.0) ->
         parts.append(paint(texts[rows], tasks.pictures[rows], tasks.masks[rows], seeds, first, scale))
     found = np.concatenate(parts)
     kept = tasks.masks.transpose(0, 2, 3, 1).repeat(3, axis=3) > 0
-    error = float(np.mean((found.astype(float) - tasks.pictures)[kept] ** 2))
-    return {**judged(found, tasks.captions), "known pixels": float(10 * np.log10(255**2 / max(error, 1e-12)))}
+    return {**judged(found, tasks.captions), "known pixels": decibels(found[kept], tasks.pictures[kept])}

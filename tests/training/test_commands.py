@@ -80,6 +80,7 @@ def test_a_recipe_is_told_shared_options_and_its_own(tmp_path: Path, small_pool:
         "clip",
         "inpainting",
         "latent",
+        "latent_editing",
         "noised_clip",
         "paella",
         "prior",

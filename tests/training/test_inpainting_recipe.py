@@ -10,7 +10,7 @@ from glidewire.models.glide.model import GlideModel, load_model
 from glidewire.scenes import render
 from glidewire.scenes.judge import silhouettes
 from glidewire.training.fresh import fresh_scenes
-from glidewire.training.inpainting import InpaintingLesson, InpaintingRecipe, inpainting_model, known_pixels
+from glidewire.training.inpainting import Holes, InpaintingLesson, InpaintingRecipe, inpainting_model, known_pixels
 from glidewire.training.measures import measured
 from glidewire.training.pool import Pool
 from glidewire.training.repainting import hole_of, repainting_tasks
@@ -37,7 +37,7 @@ def test_a_hole_covers_the_solid_and_stays_inside() -> None:
 
 
 def test_masks_are_of_every_kind() -> None:
-    masks = known_pixels(fresh_scenes(60), 32, RECIPE, np.random.default_rng(0))
+    masks = known_pixels(fresh_scenes(60), 32, Holes(0.1, 0.5), np.random.default_rng(0))
     shares = masks.flatten(1).mean(1)
     assert masks.shape == (60, 1, 32, 32) and set(masks.unique().tolist()) == {0.0, 1.0}
     assert (shares == 0).sum() in range(1, 20) and (shares > 0.5).any() and (shares < 1).all()
