@@ -115,7 +115,7 @@ def _measured(found: Mapping[str, Any], about: str | None) -> list[str]:
 
 
 def _with_unit(name: str, value: float) -> str:
-    if name == "signal to noise":
+    if name in ("signal to noise", "known pixels", "small picture"):
         return f"{value:.1f} dB"
     return f"{value:.3f}" if name.startswith(("cosine", "correlation")) else f"{100 * value:.1f} %"
 

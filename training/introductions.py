@@ -20,12 +20,30 @@ _EDITED = (
     "yet what they shall; share of them in which, once edited, the judge (`scenes/judge.py`) finds one solid that has "
     "become what it shall, with shape, colour, size and ground as the prompt has them where it does not change these"
 )
+_REPAINTED = (
+    "fresh scenes in which a box around one solid is painted over under a caption that names another shape and colour "
+    "for it, guidance 3, nothing put back; share of pictures in which the judge (`scenes/judge.py`) finds all that "
+    "the caption states, of both solids"
+)
+_ENLARGED = (
+    "fresh scenes of 32 pixels, enlarged twice in eight steps each; share of pictures that the judge "
+    "(`scenes/judge.py`) reads as it reads the small one, and share in which it finds what is true of the scene"
+)
+
 MEASURED: Mapping[str, str] = {
     **{f"mini-asyrp-{name}": _EDITED for name in _DIRECTIONS},
     "mini-ip-adapter": (
         "pairs of a picture and of a caption that names another shape and no colour, at guidance scale 3; share of "
         "what is drawn in which the judge (`scenes/judge.py`) finds one solid with the picture's colour, and of that "
         "in which it finds one of the caption's shape"
+    ),
+    "mini-glide-inpaint": _REPAINTED,
+    "mini-ldm-inpaint": _REPAINTED,
+    "mini-glide-upsampler": _ENLARGED,
+    "mini-unclip-upsampler": _ENLARGED,
+    "mini-ldm-upsampler": (
+        "fresh scenes of 8 pixels with the caption that states all of them, guidance 3; share of the pictures of 32 "
+        "pixels in which the judge (`scenes/judge.py`) finds what is true of the scene"
     ),
 }
 """What the figures of a card are about, where they are not of fresh scenes that an encoder sees."""
