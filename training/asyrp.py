@@ -223,11 +223,13 @@ def recipe(
     glide: Annotated[Path, typer.Option(help="The model to edit: mini GLIDE.")],
     clip: Annotated[Path, typer.Option(help="Mini CLIP.")],
     direction: Annotated[str, typer.Option(help=f"What pictures become: {', '.join(CHANGED)}.")] = "blue",
+    begin: Annotated[float, typer.Option(help="First share of a run that is left as it is.")] = AsyrpCourse.start,
     t_edit: Annotated[int, typer.Option(min=0, help="The last timestep that is edited.")] = AsyrpCourse.t_edit,
     keep: Annotated[float, typer.Option(min=0, help="Weight of keeping the rest.")] = AsyrpCourse.keep,
 ) -> AsyrpLesson:
     """Train a direction of mini Asyrp, or go on with the run in OUT."""
-    course = replace(options.course(AsyrpCourse), pool_size=0, direction=direction, t_edit=t_edit, keep=keep)
+    own: dict[str, Any] = {"direction": direction, "start": begin, "t_edit": t_edit, "keep": keep}
+    course = replace(options.course(AsyrpCourse), pool_size=0, **own)
     where = options.where
     return AsyrpLesson(course, load_model(glide, device=where), load_clip(clip, device=where), where)
 

@@ -27,7 +27,7 @@ def asyrp(page: Page) -> None:
     glide = Glide.load(page, str(STEPS))
     with page.group("A prompt that is silent of size and shape"):
         plain = glide.conditional("a red thing on sand ground")
-        start = page.titled("Noise", samplers.noise_start(plain, 32, 32, batch=4, seed=11))
+        start = page.titled("Noise", samplers.noise_start(plain, 32, 32, batch=4, seed=5))
     with page.group("Directions in the bottleneck (Kwon et al. 2023)"):
         large = page.titled("Larger", bottleneck.load_h_direction(file(parts.ASYRP_LARGE)))
         sphere = page.titled("Rounder", bottleneck.load_h_direction(file(parts.ASYRP_SPHERE)))
@@ -52,7 +52,7 @@ def image_prompt(page: Page) -> None:
     with page.group("A picture as a prompt (Ye et al. 2023, section 3.2)"):
         adapter = page.titled("IP-Adapter", image_prompts.load_ip_adapter(file(parts.IP_ADAPTER)))
         encoder = page.titled("Image encoder", image_prompts.load_image_encoder(file(parts.CLIP)))
-        scene = page.titled("Picture", scene_world.render_scene(16, 32))
+        scene = page.titled("Picture", scene_world.render_scene(101, 32))
         seen = page.titled("Image prompt", image_prompts.encode_image_prompt(adapter, encoder, scene.image))
     with page.group("A caption without a colour"):
         conditional = latent.conditional("a large cone on white ground")
