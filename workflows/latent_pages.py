@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from ..diffusion.denoiser import Denoiser
 from ..nodes import (
     autoencoders,
     glide_editing,
@@ -21,10 +20,10 @@ from ..nodes import (
     tiling,
     values,
 )
-from ..nodes.sockets import Image, Sample, Start
+from ..nodes.sockets import Image
 from . import parts
 from .page import Page, Shipped
-from .parts import CUBE_AND_SPHERE, Latent, file, sheet
+from .parts import CUBE_AND_SPHERE, Latent, file, sampled, sheet
 
 
 def text_to_image(page: Page) -> None:
@@ -34,15 +33,10 @@ def text_to_image(page: Page) -> None:
         guided = latent.guided(CUBE_AND_SPHERE)
     with page.group("A walk through latents (section 3.2)"):
         start = page.titled("Noise", samplers.noise_start(guided, 8, 8, batch=4, seed=0))
-        latents = _walk(page, "Sampler", guided, latent, start)
+        latents = sampled(page, "Sampler", guided, latent.steps, start)
     with page.group("Back to pixels (section 3.1)"):
         picture = page.titled("Decode", autoencoders.decode_latents(latent.autoencoder, latents))
     sheet(page, picture, "latent-diffusion", side=256)
-
-
-def _walk(page: Page, title: str, denoiser: Denoiser, latent: Latent, start: Start) -> Sample:
-    """DDIM with the noise of ancestral sampling; latents have no bounds to be clipped at."""
-    return page.titled(title, samplers.ddim_sampler(denoiser, latent.steps, start, eta=1.0, clip=False))
 
 
 def image_to_image(page: Page) -> None:
@@ -55,7 +49,7 @@ def image_to_image(page: Page) -> None:
         guided = latent.guided("a large green sphere")
         strengths = page.titled("Strengths", values.number_list("0.3, 0.5, 0.7, 0.9"))
         start = page.titled("Noised", samplers.noised_start(known, latent.steps, cast(float, strengths), seed=1))
-        edited = _walk(page, "Edited", guided, latent, start)
+        edited = sampled(page, "Edited", guided, latent.steps, start)
         decoded = page.titled("Decode", autoencoders.decode_latents(latent.autoencoder, edited))
         batch = page.titled("One batch", images.batch_images(cast(list[Image], decoded)))
         every = page.titled("All", images.concatenate_images(scene.image, batch))
@@ -73,7 +67,7 @@ def inpainting(page: Page) -> None:
         guided = latent.guided(CUBE_AND_SPHERE)
         kept = page.titled("Known region", glide_editing.known_region(guided, known, mask))
         start = page.titled("Noise", samplers.noise_start(guided, 8, 8, batch=3, seed=0))
-        latents = _walk(page, "Sampler", kept, latent, start)
+        latents = sampled(page, "Sampler", kept, latent.steps, start)
         decoded = page.titled("Decode", autoencoders.decode_latents(latent.autoencoder, latents))
     with page.group("Beside the picture"):
         shown = page.titled("Mask as a picture", masks.mask_to_image(mask))
@@ -124,7 +118,7 @@ def prompt_weights(page: Page) -> None:
     with page.group("From one noise"):
         start = page.titled("Noise", samplers.noise_start(plain, 8, 8, batch=2, seed=0))
         found = [
-            autoencoders.decode_latents(latent.autoencoder, _walk(page, f"Sampler: {name}", one, latent, start))
+            autoencoders.decode_latents(latent.autoencoder, sampled(page, f"Sampler: {name}", one, latent.steps, start))
             for name, one in made.items()
         ]
         every = page.titled("All", images.concatenate_images(*found))
@@ -136,9 +130,9 @@ def tiles(page: Page) -> None:
     with page.group("A large picture"):
         scene = page.titled("Scene", scene_world.render_scene(seed=4, size=128))
         autoencoder = page.titled("Autoencoder", autoencoders.load_autoencoder(file(parts.KL)))
-    with page.group("In tiles of 32 pixels that overlap by 16"):
-        latents = page.titled("Encode in tiles", tiling.encode_latents_in_tiles(autoencoder, scene.image, 32, 16))
-        tiled = page.titled("Decode in tiles", tiling.decode_latents_in_tiles(autoencoder, latents, 32, 16))
+    with page.group("In tiles of 64 pixels that overlap by 32"):
+        latents = page.titled("Encode in tiles", tiling.encode_latents_in_tiles(autoencoder, scene.image, 64, 32))
+        tiled = page.titled("Decode in tiles", tiling.decode_latents_in_tiles(autoencoder, latents, 64, 32))
     with page.group("Whole"):
         at_once = page.titled("Encode", autoencoders.encode_latents(autoencoder, scene.image, "mode"))
         whole = page.titled("Decode", autoencoders.decode_latents(autoencoder, at_once))
@@ -188,7 +182,7 @@ WORKFLOWS: Mapping[str, Shipped] = {
     "latent-tiles": Shipped(
         tiles,
         "Large pictures through an autoencoder in overlapping tiles, so that memory does not grow with them. This "
-        "autoencoder learned from pictures of 32 pixels, which is the size of its tiles here.",
+        "autoencoder learned from pictures of 32 pixels: tiles are nearer to those than the whole is.",
         (parts.KL,),
     ),
 }

@@ -24,12 +24,12 @@ from ..nodes import (
     images,
     latent_conditions,
     latent_diffusion,
-    masks,
     paella,
     samplers,
     schedules,
     unclip,
 )
+from ..nodes.clip_sockets import ClipText
 from ..nodes.sockets import Image, Sample, Start
 from ..nodes.token_sockets import Embedding, Tokens
 from .page import Page
@@ -48,11 +48,21 @@ def file(mini: str) -> str:
 
 
 @dataclass(frozen=True)
-class Prompted(ABC):
-    """A system that denoises under a prompt, and under nothing."""
+class Guiding:
+    """A system on a page, with its prediction under nothing."""
 
     page: Page
     unconditional: Denoiser
+
+    def towards(self, conditional: Denoiser, title: str, scale: float) -> Denoiser:
+        """Classifier-free guidance from nothing towards a condition."""
+        combined = guidance.classifier_free_guidance(conditional, self.unconditional, scale)
+        return self.page.titled(title, combined)
+
+
+@dataclass(frozen=True)
+class Prompted(Guiding, ABC):
+    """A system that denoises under a prompt, and under nothing."""
 
     @abstractmethod
     def conditional(self, prompt: str, title: str = "Prompt") -> Denoiser:
@@ -60,12 +70,7 @@ class Prompted(ABC):
 
     def guided(self, prompt: str, title: str = "Prompt", scale: float = 4.0) -> Denoiser:
         """Classifier-free guidance towards a prompt."""
-        return self.towards(self.conditional(prompt, title), title, scale)
-
-    def towards(self, conditional: Denoiser, title: str, scale: float) -> Denoiser:
-        """Classifier-free guidance from nothing towards a condition."""
-        combined = guidance.classifier_free_guidance(conditional, self.unconditional, scale)
-        return self.page.titled(f"{title}: guidance", combined)
+        return self.towards(self.conditional(prompt, title), f"{title}: guidance", scale)
 
 
 @dataclass(frozen=True)
@@ -102,16 +107,16 @@ class Latent(Prompted):
     steps: NoiseSchedule
 
     @classmethod
-    def load(cls, page: Page, spacing: str, title: str = "Latent diffusion (Rombach et al. 2022)") -> Latent:
-        """Load the minis, respace the schedule, and encode the empty prompt."""
-        with page.group(title):
+    def load(cls, page: Page, spacing: str, prefix: str = "") -> Latent:
+        """Load the minis, respace the schedule, and encode the empty prompt; `prefix` tells steps and prompts apart."""
+        with page.group("Latent diffusion (Rombach et al. 2022)"):
             encoder = page.titled("Text encoder", latent_conditions.load_clip_text_encoder(file(LDM_TEXT)))
             autoencoder = page.titled("Autoencoder", autoencoders.load_autoencoder(file(KL)))
-            checkpoint = page.titled("Denoiser", latent_diffusion.load_latent_denoiser(file(LDM)))
-            steps = page.titled("Steps", schedules.respace(checkpoint.schedule, spacing))
-            empty = page.titled("Empty prompt", latent_conditions.encode_prompt(encoder, ""))
-            unconditional = page.titled("Unconditional", latent_diffusion.latent_denoiser(checkpoint.model, empty))
-        return cls(page, unconditional, encoder, autoencoder, checkpoint.model, steps)
+            checkpoint = page.titled(f"{prefix}Denoiser", latent_diffusion.load_latent_denoiser(file(LDM)))
+            steps = page.titled(f"{prefix}Steps", schedules.respace(checkpoint.schedule, spacing))
+            empty = page.titled(f"{prefix}Empty prompt", latent_conditions.encode_prompt(encoder, ""))
+            away = page.titled(f"{prefix}Unconditional", latent_diffusion.latent_denoiser(checkpoint.model, empty))
+        return cls(page, away, encoder, autoencoder, checkpoint.model, steps)
 
     def conditional(self, prompt: str, title: str = "Prompt") -> Denoiser:
         """The denoiser under a prompt."""
@@ -120,14 +125,12 @@ class Latent(Prompted):
 
 
 @dataclass(frozen=True)
-class Paella:
+class Paella(Guiding):
     """Paella on a page: CLIP, the first stage, the predictor, and its scores under nothing."""
 
-    page: Page
     clip: ClipModel
     stage: TokenAutoencoder
     predictor: PaellaModel
-    unconditional: Denoiser
 
     @classmethod
     def load(cls, page: Page, title: str = "Paella (Rampas et al. 2022)") -> Paella:
@@ -137,7 +140,7 @@ class Paella:
             stage = page.titled("Token autoencoder", paella.load_token_autoencoder(file(VQ)))
             predictor = page.titled("Predictor", paella.load_paella(file(PAELLA)))
             unconditional = page.titled("Unconditional", paella.paella_denoiser(predictor))
-        return cls(page, model, stage, predictor, unconditional)
+        return cls(page, unconditional, model, stage, predictor)
 
     def text(self, prompt: str, title: str = "Prompt") -> Embedding:
         """CLIP's embedding of a prompt."""
@@ -149,8 +152,7 @@ class Paella:
         """Classifier-free guidance on the scores, towards the embedding of a text or of a picture."""
         text, image = (None, embedding) if picture else (embedding, None)
         towards = self.page.titled(f"{title}: denoiser", paella.paella_denoiser(self.predictor, text, image))
-        combined = guidance.classifier_free_guidance(towards, self.unconditional, scale)
-        return self.page.titled(f"{title}: guidance", combined)
+        return self.towards(towards, f"{title}: guidance", scale)
 
     def decode(self, tokens: Tokens, title: str = "Decode") -> Image:
         """The pictures of tokens."""
@@ -174,64 +176,58 @@ class Prior:
             steps = page.titled("Steps of the prior", schedules.respace(prior.schedule, "25"))
         return cls(page, model, prior.model, steps)
 
-    def sample(self, prompt: str, batch: int = 1, scale: float = 2.0, seed: int = 0) -> Embedding:
-        """Embeddings of pictures that a prompt describes, by classifier-free guidance."""
+    def sample(self, prompt: str, batch: int = 1, scale: float = 2.0, seed: int = 0, candidates: int = 1) -> Embedding:
+        """Embeddings of pictures that a prompt describes, by classifier-free guidance; a scale of 1 is without."""
         towards, away = (
             unclip.unclip_prior_denoiser(
                 self.model, self.page.titled(title, clip.clip_text_embedding(self.clip, text)).text
             )
             for title, text in (("Prompt", prompt), ("Empty prompt", ""))
         )
-        guided = self.page.titled("Guided prior", guidance.classifier_free_guidance(towards, away, scale))
-        found = unclip.unclip_prior_sampler(self.model, guided, self.steps, batch=batch, seed=seed)
+        guided = guidance.classifier_free_guidance(towards, away, scale)
+        self.page.titled("Guided prior", guided)
+        found = unclip.unclip_prior_sampler(self.model, guided, self.steps, batch, candidates, seed)
         return self.page.titled("Embedding", found)
 
 
 @dataclass(frozen=True)
-class Unclip:
-    """unCLIP's decoder on a page: CLIP, the decoder of embeddings, the autoencoder of its latents, and its steps."""
+class Unclip(Guiding):
+    """unCLIP's decoder on a page: CLIP, the decoder of embeddings, its steps, and the caption that says nothing."""
 
-    page: Page
     clip: ClipModel
     model: DecoderModel
-    autoencoder: Autoencoder
     steps: NoiseSchedule
-    unconditional: Denoiser
+    silent: ClipText
 
     @classmethod
     def load(cls, page: Page, spacing: str = "30", title: str = "unCLIP's decoder (Ramesh et al. 2022)") -> Unclip:
-        """Load the minis; its condition of nothing is the embedding of a black picture, as Kandinsky has it."""
+        """Load the minis; the decoder learned an embedding that stands for none, as Karlo's did."""
         with page.group(title):
             model = page.titled("CLIP", clip.load_clip(file(CLIP)))
             decoder = page.titled("Decoder", unclip.load_unclip_decoder(file(DECODER)))
-            autoencoder = page.titled("Autoencoder", autoencoders.load_autoencoder(file(KL)))
             steps = page.titled("Steps", schedules.respace(decoder.schedule, spacing))
-            white = masks.box_mask(32, 32, 0, 0, 32, 32)
-            black = page.titled("Black picture", masks.mask_to_image(masks.invert_mask(white)))
-            nothing = page.titled("Its embedding", clip.clip_image_embedding(model, black))
-            away = page.titled("Unconditional", unclip.unclip_decoder_denoiser(decoder.model, nothing))
-        return cls(page, model, decoder.model, autoencoder, steps, away)
+            silent = page.titled("No caption", clip.clip_text_embedding(model, "")).text
+            away = page.titled("Unconditional", unclip.unclip_decoder_denoiser(decoder.model, None, silent))
+        return cls(page, away, model, decoder.model, steps, silent)
 
     def denoiser(self, embedding: Embedding, title: str = "Conditional") -> Denoiser:
         """The decoder under pictures' embeddings."""
-        return self.page.titled(title, unclip.unclip_decoder_denoiser(self.model, embedding))
+        return self.page.titled(title, unclip.unclip_decoder_denoiser(self.model, embedding, self.silent))
 
     def guided(self, embedding: Embedding, scale: float = 3.0) -> Denoiser:
         """Classifier-free guidance towards embeddings."""
-        combined = guidance.classifier_free_guidance(self.denoiser(embedding), self.unconditional, scale)
-        return self.page.titled("Guidance", combined)
+        return self.towards(self.denoiser(embedding), "Guidance", scale)
 
-    def walk(self, denoiser: Denoiser, start: Start) -> Sample:
-        """DDIM with the noise of ancestral sampling; latents have no bounds to be clipped at."""
-        return self.page.titled("Sampler", samplers.ddim_sampler(denoiser, self.steps, start, eta=1.0, clip=False))
+    def drawn(self, denoiser: Denoiser, batch: int, seed: int = 0, title: str = "Sampler") -> Image:
+        """Pictures from noise, by DDIM with the noise of ancestral sampling."""
+        start = self.page.titled(f"{title}: noise", samplers.noise_start(denoiser, 32, 32, batch=batch, seed=seed))
+        sample = self.page.titled(title, samplers.ddim_sampler(denoiser, self.steps, start, eta=1.0))
+        return images.sample_to_image(sample)
 
-    def encode(self, image: Image) -> Sample:
-        """The mean latents of pictures."""
-        return self.page.titled("Encode", autoencoders.encode_latents(self.autoencoder, image, "mode"))
 
-    def decode(self, latents: Sample) -> Image:
-        """The pictures of latents."""
-        return self.page.titled("Decode", autoencoders.decode_latents(self.autoencoder, latents))
+def sampled(page: Page, title: str, denoiser: Denoiser, steps: NoiseSchedule, start: Start) -> Sample:
+    """Latents by DDIM with the noise of ancestral sampling; they have no bounds to be clipped at."""
+    return page.titled(title, samplers.ddim_sampler(denoiser, steps, start, eta=1.0, clip=False))
 
 
 def sheet(

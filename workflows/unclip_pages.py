@@ -20,8 +20,7 @@ def text_to_image(page: Page) -> None:
         embedding = prior.sample(CUBE_AND_SPHERE, batch=4)
     with page.group("Decoder: from the embedding to a picture (section 2.1)"):
         guided = decoder.guided(embedding)
-        start = page.titled("Noise", samplers.noise_start(guided, 8, 8, batch=4, seed=0))
-        picture = decoder.decode(decoder.walk(guided, start))
+        picture = decoder.drawn(guided, batch=4)
     sheet(page, picture, "unclip", side=256)
 
 
@@ -32,12 +31,12 @@ def variations(page: Page) -> None:
         scene = page.titled("Scene", scene_world.render_scene(seed=11, size=32))
         embedding = page.titled("Embed", clip.clip_image_embedding(decoder.clip, scene.image))
         denoiser = decoder.denoiser(embedding, "Under its embedding")
-        latents = decoder.encode(scene.image)
-        noise = page.titled("Inverted", samplers.ddim_inversion(denoiser, decoder.steps, latents, seed=0))
+        known = page.titled("As a sample", images.image_to_sample(scene.image))
+        noise = page.titled("Inverted", samplers.ddim_inversion(denoiser, decoder.steps, known, strength=0.9))
     with page.group("The same two, and noise of strength eta on the way (section 3.1)"):
         etas = page.titled("Eta", values.number_list("0, 0.3, 0.6, 1"))
-        made = samplers.ddim_sampler(denoiser, decoder.steps, noise, cast(float, etas), clip=False)
-        decoded = decoder.decode(page.titled("Sampler", made))
+        made = samplers.ddim_sampler(denoiser, decoder.steps, noise, cast(float, etas))
+        decoded = images.sample_to_image(page.titled("Sampler", made))
         batch = page.titled("One batch", images.batch_images(cast(list[Image], decoded)))
         every = page.titled("All", images.concatenate_images(scene.image, batch))
     sheet(page, every, "unclip-variations", heads="picture\neta 0\neta 0.3\neta 0.6\neta 1")
@@ -54,8 +53,7 @@ def interpolation(page: Page) -> None:
         weight = page.titled("Weights", values.number_list(weights))
         between = page.titled("Between", embeddings.interpolate_embeddings(first, second, cast(float, weight)))
         guided = decoder.guided(between)
-        start = page.titled("Noise", samplers.noise_start(guided, 8, 8, seed=0))
-        decoded = decoder.decode(decoder.walk(guided, start))
+        decoded = decoder.drawn(guided, batch=1)
         batch = page.titled("One batch", images.batch_images(cast(list[Image], decoded)))
         every = page.titled("All", images.concatenate_images(scenes[0].image, batch, scenes[1].image))
     sheet(page, every, "unclip-interpolation", heads="first\n" + weights.replace(", ", "\n") + "\nsecond", side=128)
@@ -76,8 +74,7 @@ def text_differences(page: Page) -> None:
         weight = page.titled("How far", values.number_list(weights))
         moved = page.titled("Moved", embeddings.text_difference(embedding, source, target, cast(float, weight)))
         guided = decoder.guided(moved)
-        start = page.titled("Noise", samplers.noise_start(guided, 8, 8, seed=0))
-        decoded = decoder.decode(decoder.walk(guided, start))
+        decoded = decoder.drawn(guided, batch=1)
         batch = page.titled("One batch", images.batch_images(cast(list[Image], decoded)))
         every = page.titled("All", images.concatenate_images(scene.image, batch))
     sheet(page, every, "unclip-text-difference", heads="picture\n" + weights.replace(", ", "\n"))
@@ -100,8 +97,7 @@ def probing(page: Page) -> None:
         kept = page.titled("Kept", values.integer_list(counts))
         probed = page.titled("Keep", components.keep_components(embedding, found, cast(int, kept)))
         guided = decoder.guided(probed)
-        start = page.titled("Noise", samplers.noise_start(guided, 8, 8, seed=0))
-        decoded = decoder.decode(decoder.walk(guided, start))
+        decoded = decoder.drawn(guided, batch=1)
         made = page.titled("One batch", images.batch_images(cast(list[Image], decoded)))
         every = page.titled("All", images.concatenate_images(made, scene.image))
     sheet(page, every, "unclip-probing", heads=counts.replace(", ", "\n") + "\npicture")
@@ -120,12 +116,12 @@ def prior_into_paella(page: Page) -> None:
     sheet(page, picture, "prior-into-paella", side=256)
 
 
-_UNCLIP = (parts.CLIP, parts.DECODER, parts.KL)
+_UNCLIP = (parts.CLIP, parts.DECODER)
 WORKFLOWS: Mapping[str, Shipped] = {
     "unclip": Shipped(
         text_to_image,
         "unCLIP (Ramesh et al. 2022): a prior makes the CLIP embedding of a picture that fits a text, and a decoder "
-        "makes the picture. The decoder never sees the text: what the prior does not say, it chooses.",
+        "makes the picture. The decoder is given no caption here: what the prior does not say, it chooses.",
         (*_UNCLIP, parts.PRIOR),
     ),
     "unclip-variations": Shipped(

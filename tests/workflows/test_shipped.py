@@ -86,8 +86,11 @@ def test_it_reads_as_an_explanation(name: str) -> None:
 def test_it_checks_and_makes_a_picture(name: str, tmp_path: Path) -> None:
     flow = Workflow.load(name)
     assert not flow.check().problems
-    shortened(flow).run(output=tmp_path / "output")
+    results = shortened(flow).run(output=tmp_path / "output")
     pictures = list((tmp_path / "output").rglob("*.png"))
+    if name.startswith("claims/") and all(call.type != "GlidewireSaveImage" for call in flow.graph.calls.values()):
+        assert results.digests  # its table is shown
+        return
     assert len(pictures) == 1
     with Image.open(pictures[0]) as picture:
         assert min(picture.size) >= 128 and picture.convert("L").getextrema() != (255, 255)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import edits, guiding, pixels
+from . import edits, guiding, latents, pixels, priors
 from .study import Claim
 
-CLAIMS: Mapping[str, Claim] = {**pixels.CLAIMS, **guiding.CLAIMS, **edits.CLAIMS}
+CLAIMS: Mapping[str, Claim] = {**pixels.CLAIMS, **priors.CLAIMS, **latents.CLAIMS, **guiding.CLAIMS, **edits.CLAIMS}

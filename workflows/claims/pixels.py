@@ -85,7 +85,7 @@ def guidance_scale(study: Study) -> None:
     start = _start(study, conditional, seed)
     for scale in (1.0, 2.0, 4.0, 8.0):
         with study.page.group(f"Scale {scale:g}"):
-            denoiser = conditional if scale == 1 else glide.towards(conditional, f"Scale {scale:g}", scale)
+            denoiser = conditional if scale == 1 else glide.towards(conditional, f"Scale {scale:g}: guidance", scale)
             picture = _drawn(study, glide, f"scale {scale:g}", denoiser, start)
         study.judge(f"scale {scale:g}", picture, prompt, ruler)
 
@@ -137,7 +137,8 @@ CLAIMS: Mapping[str, Claim] = {
         "GLIDE (Nichol et al. 2021), section 5.2",
         (Expected("judge", _FREE, _NOISED), Expected("CLIP score", _NOISED, _FREE)),
         (*_GLIDE, *_CLIPS),
-        "The judge stands for people. Mini GLIDE is nearly always right without guidance, which leaves little room.",
+        "The judge stands for people. Mini GLIDE is nearly always right without guidance, which leaves little "
+        "room; mini noised CLIP is a short training's.",
     ),
     "noised-or-ordinary-clip": Claim(
         noised_or_ordinary_clip,
