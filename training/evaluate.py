@@ -161,7 +161,7 @@ def _scales(text: str) -> list[float]:
 
 
 def main(
-    weights: Annotated[Path, typer.Argument(help="A mini that draws: GLIDE, latent diffusion or Paella.")],
+    weights: Annotated[Path, typer.Argument(help="A mini of any system.")],
     beside: Annotated[Path | None, typer.Option(help="Folder of its system's other minis; by default its own.")] = None,
     prompts: Annotated[int, typer.Option(min=1, help="Number of held-out prompts.")] = 200,
     images: Annotated[int, typer.Option(min=1, help="Pictures of each prompt.")] = 4,

@@ -79,6 +79,7 @@ class DecoderCourse(Course):
     warm_up_steps: int = 50
     decay_from: float = 0.4
     pool_size: int = 40_000
+    ema: float = 0.995
     empty_pictures: float = 0.1
     empty_captions: float = 0.75
     silence: float = 0.1
