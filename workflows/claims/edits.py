@@ -135,7 +135,8 @@ def global_direction(study: Study) -> None:
 
 def replace_keeps_layout(study: Study) -> None:
     """A word is swapped: by attention, and by prompting anew from the same noise."""
-    columns = (("Sources", tuple(a for a, _ in _SWAPPED)), ("Targets", tuple(b for _, b in _SWAPPED)))
+    pairs = _SWAPPED * 2  # each from two noises
+    columns = (("Sources", tuple(a for a, _ in pairs)), ("Targets", tuple(b for _, b in pairs)))
     (source, target), seed = _lines(study, *columns, pictures=1)
     glide = Glide.load(study.page, "30")
     with study.page.group("Guidance towards either prompt"):
@@ -148,7 +149,7 @@ def replace_keeps_layout(study: Study) -> None:
         before = study.titled("Source alone", batches.select_images(pair, "0"))
     with study.page.group("Prompted anew from the same noise"):
         anew = images.sample_to_image(study.titled("Anew", samplers.ddim_sampler(other, glide.steps, start)))
-    for way, picture in (("prompt-to-prompt", batches.select_images(pair, "1")), ("prompted anew", anew)):
+    for way, picture in (("by attention", batches.select_images(pair, "1")), ("anew", anew)):
         study.judge(way, picture, target)
         with study.page.group(f"Metrics: {way}"):
             study.measure(way, "layout", scene_world.layout_overlap(before, picture))
@@ -229,8 +230,8 @@ CLAIMS: Mapping[str, Claim] = {
         "Where a word is swapped by attention the layout stays; the same noise under the new prompt does not keep it.",
         "Prompt-to-prompt (Hertz et al. 2022), section 3.2 and figure 2",
         (
-            Expected("layout", "prompt-to-prompt", "prompted anew"),
-            Expected("judge", "prompted anew", "prompt-to-prompt"),
+            Expected("layout", "by attention", "anew"),
+            Expected("judge", "anew", "by attention"),
         ),
         (parts.GLIDE,),
         "Layout is the overlap of silhouettes with the source picture's. The second line says what it costs: the judge "
