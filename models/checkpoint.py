@@ -39,6 +39,7 @@ def identify(
     path: str | Path,
     *,
     component: str | None = None,
+    family: str | None = None,
     averaged: bool | None = None,
     stated: Mapping[str, Any] | None = None,
 ) -> Identity:
@@ -47,6 +48,7 @@ def identify(
     Args:
         path: A file, or a folder of one (see `parts.read_parts`).
         component: Which one, where the file holds several.
+        family: Whose it must be; other families call their components by the same names.
         averaged: Whether to take the moving average of the weights; None takes it if it is there.
         stated: Hyper-parameters that the user knows and the file does not tell, by the spec's names or the
             published code's; they win over the file's metadata and the published defaults.
@@ -56,8 +58,8 @@ def identify(
             several and none is asked for, or contradicts what is stated.
     """
     headers = read_parts(path, averaged=averaged)
-    found, problems = _recognised(headers, stated or {})
-    wanted = [one for one in found if component in (None, one.component)]
+    found, problems = _recognised(headers, stated or {}, family)
+    wanted = [one for one in found if component in (None, one.component) and family in (None, one.family)]
     # What is stated for one component may be nonsense for another.
     if len(wanted) == 1 and (component or not problems):
         return wanted[0]
@@ -67,7 +69,8 @@ def identify(
     if found:
         raise GlidewireError(
             f"{name} holds {', '.join(f'{one.family} {one.component}' for one in found)}",
-            expected=f"a component {component!r}" if component else "one component",
+            expected=(f"a component {component!r}" if component else "one component")
+            + (f" of {family}" if family else ""),
             hint="`glidewire models inspect` says which loaders take it." if component else "Name one of those.",
         )
     keys = sorted(key for header in headers for key in header.shapes)
@@ -89,15 +92,18 @@ def identify_all(
 
 
 def _recognised(
-    headers: Iterable[Header], stated: Mapping[str, Any]
+    headers: Iterable[Header], stated: Mapping[str, Any], whose: str | None = None
 ) -> tuple[tuple[Identity, ...], list[GlidewireError]]:
-    """The components of known families, and what is wrong with those that contradict themselves."""
+    """The components of known families, and what is wrong with those that contradict themselves.
+
+    What is stated is told to the family `whose` it is, else to all.
+    """
     found: dict[tuple[str, str], Identity] = {}
     problems: list[GlidewireError] = []
     for header in headers:
         for family in families().values():
             try:
-                identity = family.recognise(header, stated)
+                identity = family.recognise(header, stated if whose in (None, family.name) else {})
             except UnfitError as problem:
                 problems.append(problem.of(header.name, f"a network of {family.name}", stated=problem.name in stated))
                 continue

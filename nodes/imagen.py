@@ -17,7 +17,6 @@ from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket, socket_type
 from ..graph_runtime.widgets import File, Number, Seed, Slider, Text
-from ..models.checkpoint import identify
 from ..models.imagen import model as stages
 from ..models.imagen.model import ImagenModel, T5TextEncoder
 from .autoencoders import SUFFIXES
@@ -37,7 +36,7 @@ class LoadedStage(NamedTuple):
 
 
 def _text_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
-    dims = identify(checkpoint, component="text_encoder").dims
+    dims = stages.identify_t5(checkpoint).dims
     return {"positions": dims["positions"], "text_width": dims["text_width"]}
 
 

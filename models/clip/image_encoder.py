@@ -72,10 +72,10 @@ def identify_image_encoder(path: str | Path, activation: str = "") -> Identity:
     """
     stated: dict[str, Any] = {"quick_gelu": activation == "quick_gelu"} if activation else {}
     try:
-        return identify(path, component="image_encoder", stated=stated)
+        return identify(path, component="image_encoder", family="clip", stated=stated)
     except GlidewireError as problem:
         try:
-            return identify(path, component="clip", stated=stated)
+            return identify(path, component="clip", family="clip", stated=stated)
         except GlidewireError:
             raise problem from None
 

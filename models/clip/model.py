@@ -103,7 +103,7 @@ def identify_clip(path: str | Path, activation: str = "") -> Identity:
         activation: "quick_gelu" or "gelu", where neither the file nor its layout tells; "" leaves it to them.
     """
     stated: dict[str, Any] = {"quick_gelu": activation == "quick_gelu"} if activation else {}
-    return identify(path, component="clip", stated=stated)
+    return identify(path, component="clip", family="clip", stated=stated)
 
 
 def load_clip(

@@ -109,7 +109,7 @@ def space_of(identity: Identity, stated: str = "") -> str:
 
 def identify_autoencoder(path: str | Path) -> Identity:
     """The first stage in a file, of its own or inside of a whole latent diffusion checkpoint; errors as `identify`."""
-    return identify(path, component="first_stage")
+    return identify(path, component="first_stage", family="first_stage")
 
 
 def load_autoencoder(

@@ -57,8 +57,9 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     if not all(mark in header.shapes for mark in _MARKS):
         return None
     where = f"checkpoint {header.path.name}"
+    given = stated_values(stated, where=f"{where}: stated hyper-parameters")
     inside = carried(GlideSpec, header.metadata, family="glide", where=where)
-    spec, assumed = infer_spec(header.shapes, stated={**inside, **stated_values(stated)}, where=where)
+    spec, assumed = infer_spec(header.shapes, stated={**inside, **given}, where=where)
     dims = {
         "image_size": spec.image_size,
         "channels": 3,

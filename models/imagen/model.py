@@ -52,6 +52,11 @@ class T5TextEncoder(Handle):
         return {"text_states": states}, encoded.dropped
 
 
+def identify_t5(path: str | Path) -> Identity:
+    """The T5 encoder in a file; errors as `identify`."""
+    return identify(path, component="text_encoder", family="imagen")
+
+
 def load_t5(
     path: str | Path,
     vocabulary: str | Path | None = None,
@@ -72,7 +77,7 @@ def load_t5(
         GlidewireError: As `models.checkpoint.load`; or there is no tokenizer, or it has more tokens than the
             encoder has embeddings.
     """
-    identity = identify(path, component="text_encoder")
+    identity = identify_t5(path)
     words = T5Tokenizer(vocabulary if vocabulary is not None else _folder_of_tokenizer(Path(path)))
     size = identity.dims["vocabulary"]
     if words.vocabulary_size > size:

@@ -77,7 +77,7 @@ def identify_byt5(path: str | Path) -> Identity:
     Raises:
         GlidewireError: As `identify`, or the file's text encoder reads something else than bytes.
     """
-    identity = identify(path, component="text_encoder")
+    identity = identify(path, component="text_encoder", family="imagen")
     rows = identity.dims.get("vocabulary", 0)
     if identity.variant != "T5" or not _LEAST_VOCABULARY <= rows <= _MOST_VOCABULARY:
         raise GlidewireError(

@@ -61,5 +61,9 @@ def test_what_does_not_fit_is_refused(materials: Any) -> None:
         paella.paella_denoiser(materials.paella_v3, byt5=Condition({"byt5": torch.zeros(1, 3, 5)}))
     with pytest.raises(GlidewireError, match="expected width 12; got no states of ByT5"):
         paella.paella_denoiser(materials.paella_v3, byt5=materials.latent_text())
-    with pytest.raises(GlidewireError, match=r"is no ByT5; expected a T5 encoder with 259 to 384 tokens"):
+    with pytest.raises(
+        GlidewireError, match=r"holds clip_text text_encoder; expected a component 'text_encoder' of imagen"
+    ):
         byt5.load_byt5(materials.clip_text_file, context=materials.context)
+    with pytest.raises(GlidewireError, match=r"is no ByT5; expected a T5 encoder with 259 to 384 tokens"):
+        byt5.load_byt5(materials.t5_files["checkpoint"], context=materials.context)
