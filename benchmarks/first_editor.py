@@ -16,6 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from .measuring import seconds
+
 READY = "window.app?.graph?.nodes?.length > 0 && document.querySelector('[data-testid=queue-button]')"
 
 
@@ -26,7 +28,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     chosen = parser.parse_args()
-    table = Table("from", "to", "seconds")
+    table = Table("from", "to", "seconds", "of importing torch")
+    torch = seconds(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True))
+
+    def row(start: str, end: str, taken: float) -> None:
+        table.add_row(start, end, f"{taken:.1f}", f"{taken / torch:.1f}")
+
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         begun = time.perf_counter()
         command = [sys.executable, "-m", "glidewire", "serve", "--port", "0", "--no-cache", "--user", folder]
@@ -35,8 +42,10 @@ def main() -> None:
             assert process.stderr
             said = ""
             while not (found := re.search(r"serves at (http://\S+)", said)):
-                said += process.stderr.readline()
-            table.add_row("the command", "the server answers", f"{time.perf_counter() - begun:.1f}")
+                line = process.stderr.readline()
+                assert line, said
+                said += line
+            row("the command", "the server answers", time.perf_counter() - begun)
             browser = playwright.chromium.launch(executable_path=chosen.chromium, args=["--no-sandbox"])
             context = browser.new_context()
             for state in ("an empty browser", "a browser that was here before"):
@@ -44,7 +53,7 @@ def main() -> None:
                 begun = time.perf_counter()
                 page.goto(found[1])
                 page.wait_for_function(READY, timeout=300_000)
-                table.add_row(state, "the first workflow can be edited", f"{time.perf_counter() - begun:.1f}")
+                row(state, "the first workflow can be edited", time.perf_counter() - begun)
                 page.close()
             browser.close()
         finally:
