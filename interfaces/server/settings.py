@@ -24,6 +24,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "Comfy.ErrorSystem.ShowMissingModels": False,
     "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
     "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
     "Comfy.Workflow.WorkflowTabsPosition": "Topbar",
 }
 """What a user who has chosen nothing gets: nothing asks an outside service, nothing offers what is not here."""

@@ -7,6 +7,10 @@ import { showSteps } from "./steps.js";
 import { showValue } from "./value_view.js";
 import { bytes, dims, seconds } from "./words.js";
 
+/** The newer design of nodes is drawn by the editor alone: marks are among its badges, and there is no place for more. */
+const isNewDesign = () => Boolean(window.LiteGraph?.vueNodesMode);
+const LEFT_OUT = "Nodes 2.0 has no room for dims at sockets and opens no values there: both stand here, for the node that is selected.";
+
 export const TAB = "glidewire-inspector";
 
 /** Shows one node at a time: the selected one. */
@@ -74,6 +78,7 @@ export class Inspector {
     const lines = nodes
       ? [`${nodes} node${nodes === 1 ? "" : "s"} will run${cost ? `, about ${seconds(cost)}` : ""}.`, saved ? `The cache saves ${seconds(saved)}.` : ""]
       : [];
+    if (isNewDesign()) lines.push(LEFT_OUT);
     return [element("p", {}, "Select a node to look at what came out of it."), ...lines.map((line) => element("p.glidewire-faint", {}, line))];
   }
 

@@ -97,9 +97,10 @@ function drawDims(node, context, state) {
   context.textAlign = "left";
   context.textBaseline = "alphabetic";
   (node.outputs ?? []).forEach((_, index) => {
-    if (!known[index]) return;
+    const shown = known[index] && dims(known[index]);
+    if (!shown) return;
     const [left, top] = slotPlace(node, false, index);
-    context.fillText(dims(known[index]), left + 8, top - 7);
+    context.fillText(shown, left + 8, top - 7);
   });
 }
 

@@ -30,5 +30,6 @@ export function dims(text) {
   const axes = words.filter((word) => !word.startsWith("@"));
   const tags = words.filter((word) => word.includes("=") && word.startsWith("@")).map((word) => word.split("=")[1]);
   const names = tags.filter((tag) => !/^\d+$/.test(tag));
-  return [axes.join("×"), ...names].filter(Boolean).join(" ");
+  // Axes of which nothing is known tell nothing.
+  return [axes.every((axis) => axis === "_") ? "" : axes.join("×"), ...names].filter(Boolean).join(" ");
 }
