@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -120,6 +121,10 @@ errors are in [checkpoints.md](checkpoints.md); a mini in *(brackets)* is not sh
 use one of the nodes, with pictures in [workflows.md](workflows.md).
 """
 
+_MINIS = """What the judge, or the check of its kind, found in each mini: the first figure of its card, or that of the
+best scale. "Everything" is the share of pictures of held-out prompts in which all that the prompt states is right.
+"""
+
 
 def users() -> dict[str, list[str]]:
     """Node name -> the shipped workflows that use it."""
@@ -156,6 +161,30 @@ def _shipped(mini: str) -> bool:
     return (FOLDER.parent / "weights" / f"{mini}.safetensors").is_file()
 
 
+def minis() -> str:
+    """The judge's table: what each mini's card says of it, its best row."""
+    lines = ["| mini | parameters | figure |", "|---|---:|---|"]
+    for path in sorted((FOLDER.parent / "weights").glob("*.md")):
+        card = path.read_text(encoding="utf-8")
+        size = re.search(r"([0-9.,]+ M) parameters", card)
+        rows = [
+            [cell.strip() for cell in line.strip("| \n").split("|")] for line in card.splitlines() if line[:1] == "|"
+        ]
+        if len(rows) > 2:
+            (first, second, *_), body = rows[0], rows[2:]
+            scales = first == "guidance" or " at " in f" {body[0][0]}"
+            best = max(body, key=lambda row: _number(row[1])) if scales else body[0]
+            unit = "" if "%" in best[1] else " %"
+            figure = f"{best[0]}: {best[1]}" if second == "found" else f"{second} {best[1]}{unit}, {first} {best[0]}"
+            lines.append(f"| [{path.stem}](../weights/{path.name}) | {size.group(1) if size else ''} | {figure} |")
+    return "\n".join(lines)
+
+
+def _number(text: str) -> float:
+    found = re.search(r"[0-9.]+", text)
+    return float(found.group()) if found else 0.0
+
+
 def page() -> str:
     """The page."""
     used = users()
@@ -164,6 +193,7 @@ def page() -> str:
         rows = "\n".join(_row(component, used) for component in components)
         head = "| component | nodes | paper | published | parity | mini | workflows |\n|---|---|---|---|---|---|---|"
         parts.append(f"## {system}\n\n{head}\n{rows}\n")
+    parts.append(f"## Minis\n\n{_MINIS}\n{minis()}\n")
     return "\n".join(parts)
 
 

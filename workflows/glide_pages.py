@@ -191,7 +191,7 @@ def inversion(page: Page) -> None:
         picture = page.titled("As a sample", images.image_to_sample(scene.image))
     with page.group("DDIM backwards (Song et al. 2021, section 4.3)"):
         denoiser = glide.conditional(scene.caption, "Its caption")
-        noise = page.titled("Inverted", samplers.ddim_inversion(denoiser, glide.steps, picture, strength=0.9))
+        noise = page.titled("Inverted", samplers.ddim_inversion(denoiser, glide.steps, picture, strength=0.8))
     with page.group("And forwards again: the same prompt, another prompt"):
         again = page.titled(
             "Again", images.sample_to_image(samplers.ddim_sampler(denoiser, glide.steps, noise, clip=False))
@@ -256,7 +256,7 @@ WORKFLOWS: Mapping[str, Shipped] = {
         inversion,
         "DDIM walked backwards finds the noise of a picture that no network made (Song et al. 2021, section 4.3; "
         "Dhariwal & Nichol 2021, appendix F). Forwards under the same prompt it comes back; under another prompt it "
-        "becomes something else in the same place. It stops at 90 % of the way: "
+        "becomes something else in the same place. It stops at 80 % of the way: "
         "GLIDE's schedule leaves next to no signal at the end.",
         _GLIDE,
     ),

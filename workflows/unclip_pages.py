@@ -32,7 +32,7 @@ def variations(page: Page) -> None:
         embedding = page.titled("Embed", clip.clip_image_embedding(decoder.clip, scene.image))
         denoiser = decoder.denoiser(embedding, "Under its embedding")
         known = page.titled("As a sample", images.image_to_sample(scene.image))
-        noise = page.titled("Inverted", samplers.ddim_inversion(denoiser, decoder.steps, known, strength=0.9))
+        noise = page.titled("Inverted", samplers.ddim_inversion(denoiser, decoder.steps, known, strength=0.8))
     with page.group("The same two, and noise of strength eta on the way (section 3.1)"):
         etas = page.titled("Eta", values.number_list("0, 0.3, 0.6, 1"))
         made = samplers.ddim_sampler(denoiser, decoder.steps, noise, cast(float, etas))

@@ -92,15 +92,18 @@ class Finding:
         return cls(found["items"], found["pictures"], found["means"], differences)
 
 
-def numbers(flow: Workflow, metrics: Mapping[str, Iterable[str]]) -> dict[str, dict[str, list[float]]]:
+def numbers(flow: Workflow, metrics: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, list[float]]]:
     """Run what the metrics need: metric -> way -> one number for each item."""
-    asked = {(metric, way): flow.node(f"{way}: {metric}") for metric, ways in metrics.items() for way in ways}
-    firsts = {key: node[0] if isinstance(node, tuple) else node for key, node in asked.items()}
-    results = flow.run(*firsts.values())
-    return {metric: {way: list(results[firsts[metric, way]]) for way in ways} for metric, ways in metrics.items()}
+    asked: dict[tuple[str, str], Any] = {}
+    for metric, ways in metrics.items():
+        for way, output in ways.items():
+            node = flow.node(f"{way}: {metric}")
+            asked[metric, way] = node[output] if isinstance(node, tuple) else node
+    results = flow.run(*asked.values())
+    return {metric: {way: list(results[asked[metric, way]]) for way in ways} for metric, ways in metrics.items()}
 
 
-def measured(flow: Workflow, claim: Claim, metrics: Mapping[str, Iterable[str]]) -> Finding:
+def measured(flow: Workflow, claim: Claim, metrics: Mapping[str, Mapping[str, int]]) -> Finding:
     """Run a claim's workflow and measure every difference that is expected."""
     found = numbers(flow, metrics)
     differences = tuple(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import TypeVar, cast
 
 from ...interfaces.api import Workflow
+from ...interfaces.placeholders import Output
 from ...models.clip.model import ClipModel
 from ...nodes import clip, figures, images, measures, scene_world, values
 from ...nodes.sockets import Image
@@ -67,12 +68,13 @@ class Claim:
         study.finish(name, self.expected)
 
 
-def metrics_of(claim: Claim) -> dict[str, list[str]]:
-    """The metrics that a claim takes, and of which ways."""
+def metrics_of(claim: Claim) -> dict[str, dict[str, int]]:
+    """Metric -> way -> which output of the node of both their names holds it."""
     with Workflow() as flow:
         study = Study(Page(flow))
         claim.build(study)
-    return {metric: list(ways) for metric, ways in study.metrics.items()}
+    outputs = cast(Mapping[str, Mapping[str, Output]], study.metrics)
+    return {metric: {way: one.wire.output for way, one in ways.items()} for metric, ways in outputs.items()}
 
 
 class Study:
