@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from browser import _every_wait_ends, chromium, pytest_runtest_makereport  # noqa: F401 - fixtures and a hook
 from safetensors import safe_open
 
 torch.set_num_threads(1)
@@ -113,8 +114,3 @@ def parity() -> Callable[[str], ParityCase]:
         pytest.skip(f"golden data has no case {name}: set GLIDEWIRE_PARITY to its folder")
 
     return open_case
-
-
-# Asked for by name: a page that never answers would otherwise hold up the whole suite.
-if os.environ.get("GLIDEWIRE_BROWSER") != "1":
-    collect_ignore = ["web", "interfaces/server/test_browser.py"]

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from browser import STARTING
 from glidewire import nodes
-from glidewire.graph_runtime.formats import examine
+from glidewire.graph_runtime.formats import examine, to_saved
 from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
 from glidewire.interfaces.api import Workflow
 from glidewire.interfaces.session import pack_registry
 
 STEPS = 4
+
+
+def saved(graph: Graph) -> dict[str, Any]:
+    """The form that the editor opens."""
+    return to_saved(graph, pack_registry())
 
 
 def _sampling(scale: float = 3.0) -> Graph:
@@ -45,10 +51,10 @@ def _text_for_clip(**wired: Wire) -> Graph:
 @pytest.fixture(scope="module")
 def ran(page: Any) -> Any:
     """The editor after a run."""
-    page.load(_sampling())
-    page.marked("Sampler", "")
+    page.load(saved(_sampling()))
+    page.marked("Sampler", "will run", "cached")
     page.page.keyboard.press("Control+Enter")
-    page.marked("Sampler", "cached")
+    page.marked("Sampler", "cached", milliseconds=STARTING)
     page.wait("app.graph.nodes.find(node => node.title === 'Save').imgs?.[0]?.naturalWidth > 0")
     return page
 
@@ -63,11 +69,11 @@ def editor(ran: Any) -> Any:
 
 
 def test_before_a_run_every_node_says_that_it_will_run_and_afterwards_what_it_took(page: Any) -> None:
-    page.load(_sampling(scale=2.5))
+    page.load(saved(_sampling(scale=2.5)))
     page.marked("Sampler", "will run")
-    page.shot("before-run")
+    page.shot("editor-before-run")
     page.page.keyboard.press("Control+Enter")
-    page.marked("Sampler", "cached")
+    page.marked("Sampler", "cached", milliseconds=STARTING)
     assert " · " in page.mark("Sampler")
     assert page.mark("Save").startswith("will run")
 
@@ -76,16 +82,16 @@ def test_dims_stand_at_sockets_and_types_have_colours_of_their_own(editor: Any) 
     dims = editor.js(
         """async () => {
           const { dims } = await import('/extensions/glidewire/parts/words.js')
-          return [dims('1 3 32 32 @space=pixels @sides=8'), dims('_ 77 width @clip'), dims('3 @space=kl-f8')]
+          return [dims('1 3 32 32 @space=pixels @sides=8'), dims('_ 77 width @clip'), dims('3 @space=kl-f8'), dims('_')]
         }"""
     )
-    assert dims == ["1×3×32×32 pixels", "_×77×width", "3 kl-f8"]
+    assert dims == ["1×3×32×32 pixels", "_×77×width", "3 kl-f8", ""]
     colours = editor.js(
         "['DENOISER', 'CONDITION', 'SAMPLE', 'SCHEDULE'].map(type => LGraphCanvas.link_type_colors[type])"
     )
     assert len(set(colours)) == 4
     assert all(colour.startswith("#") for colour in colours)
-    editor.shot("after-run")
+    editor.shot("editor-after-run")
 
 
 def test_colours_of_types_are_readable_on_light_and_on_dark(editor: Any) -> None:
@@ -109,7 +115,7 @@ def test_hovering_a_mark_tells_what_changed(editor: Any) -> None:
     tip = editor.page.locator(".glidewire-tip")
     editor.page.mouse.move(*editor.over_mark("Guidance"))
     tip.get_by_text("Input scale changed: 3.0 → 5.0").wait_for()
-    editor.shot("why")
+    editor.shot("editor-why")
     editor.page.mouse.move(*editor.over_mark("Sampler"))
     tip.get_by_text("Upstream node 6 (Guidance): input scale changed").wait_for()
     editor.set("Guidance", "scale", 3)
@@ -122,7 +128,7 @@ def test_a_click_on_a_socket_shows_the_value_behind_it(editor: Any) -> None:
     window.get_by_text("1 × 3 × 32 × 32 · float32").wait_for()
     editor.wait("document.querySelector('.glidewire-popover img')?.naturalWidth === 32")
     assert window.locator(".glidewire-histogram rect").count() == 32
-    editor.shot("value")
+    editor.shot("editor-value")
     editor.page.keyboard.press("Escape")
     window.wait_for(state="detached")
 
@@ -138,16 +144,16 @@ def test_a_click_on_an_input_shows_what_comes_over_its_wire(editor: Any) -> None
 def test_the_value_of_a_network_is_the_expression_that_it_is(editor: Any) -> None:
     editor.page.mouse.click(*editor.slot("Guidance", "denoiser", is_input=False))
     editor.page.locator(".glidewire-popover td").get_by_text("classifier_free").wait_for()
-    editor.shot("expression")
+    editor.shot("editor-expression")
     editor.page.keyboard.press("Escape")
 
 
 def test_a_wire_that_cannot_fit_is_refused_while_it_is_dragged(page: Any) -> None:
-    page.load(_text_for_clip())
+    page.load(saved(_text_for_clip()))
     page.marked("Denoiser", "will run")
     page.drag(page.slot("Prompt", "condition", is_input=False), page.slot("CLIP", "text", is_input=True))
     page.page.get_by_text("This wire cannot fit: 3 ≠ 2 axes").first.wait_for()
-    page.shot("refused")
+    page.shot("editor-refused")
     assert not page.links("CLIP", "text")
     # What fits is still taken.
     page.drag(page.slot("Denoiser", "denoiser", is_input=False), page.slot("CLIP", "denoiser", is_input=True))
@@ -155,8 +161,7 @@ def test_a_wire_that_cannot_fit_is_refused_while_it_is_dragged(page: Any) -> Non
 
 
 def test_a_wire_that_does_not_fit_any_more_is_red_with_the_two_numbers(page: Any) -> None:
-    page.load(_text_for_clip(text=Wire("2", 0)))
-    page.marked("CLIP", "")
+    page.load(saved(_text_for_clip(text=Wire("2", 0))))
     page.wait(
         "app.graph.nodes.find(n => n.title === 'CLIP').glidewireMark.text.includes('problem')"
         " || app.graph.nodes.find(n => n.title === 'CLIP').glidewireMark.text === 'does not fit'"
@@ -171,7 +176,7 @@ def test_a_wire_that_does_not_fit_any_more_is_red_with_the_two_numbers(page: Any
     assert red == ["text"]
     page.page.mouse.move(*page.slot("CLIP", "text", is_input=True))
     page.page.locator(".glidewire-tip").get_by_text("it has 3 axes there and 2 here").wait_for()
-    page.shot("misfit")
+    page.shot("editor-misfit")
 
 
 @pytest.fixture
@@ -179,7 +184,7 @@ def inspector(editor: Any) -> Any:
     """The inspector, open on the sampler by the keyboard alone."""
     there = editor.js("() => app.graph.nodes.some(node => node.title === 'Sampler')")
     if not there:
-        editor.load(_sampling())
+        editor.load(saved(_sampling()))
         editor.marked("Sampler", "cached")
     editor.js("app.canvas.selectNode(app.graph.nodes.find(node => node.title === 'Sampler'))")
     if not editor.page.locator(".glidewire-inspector").is_visible():
@@ -199,7 +204,7 @@ def test_the_steps_of_a_sampler_are_scrubbed_by_keys(editor: Any, inspector: Any
     facts = inspector.locator(".glidewire-facts").last.inner_text()
     assert "guidance: classifier_free" in inspector.inner_text(), facts
     assert "rms of x_0" in inspector.inner_text()
-    editor.shot("inspector")
+    editor.shot("editor-inspector")
 
 
 def test_a_run_starts_from_a_step_and_ends_in_the_same_picture(editor: Any, inspector: Any) -> None:
@@ -217,8 +222,8 @@ def test_a_run_starts_from_a_step_and_ends_in_the_same_picture(editor: Any, insp
     graph = examine(prompt, pack_registry()).graph
     walk = next(call for call in graph.calls.values() if call.type == "GlidewireSampleUntil")
     assert {"denoiser", "schedule", "start"} <= {name for name, _ in walk.wires}
-    editor.shot("start-from-step")
-    editor.load(_sampling())
+    editor.shot("editor-start-from-step")
+    editor.load(saved(_sampling()))
     editor.marked("Sampler", "cached")
 
 
@@ -227,7 +232,7 @@ def test_an_output_is_pinned_to_its_node_and_stays_there(editor: Any) -> None:
     editor.page.locator(".glidewire-popover").get_by_text("Pin").click()
     editor.page.locator(".glidewire-on-node .glidewire-plot").first.wait_for()
     editor.page.keyboard.press("Escape")
-    editor.shot("pinned")
+    editor.shot("editor-pinned")
     kept = editor.js("app.graph.serialize().nodes.find(node => node.title === 'Steps').properties")
     assert kept["glidewire: pinned output"] == 0
     editor.page.mouse.click(*editor.slot("Steps", "schedule", is_input=False))
@@ -248,11 +253,25 @@ def test_the_workflow_is_copied_as_python_that_builds_it(editor: Any) -> None:
     )
 
 
+def test_the_newer_design_of_nodes_shows_marks_and_says_what_it_leaves_out(editor: Any) -> None:
+    editor.js("app.extensionManager.setting.set('Comfy.VueNodes.Enabled', true)")
+    mark = editor.mark("Sampler")
+    editor.page.locator("[data-node-id]").get_by_text(mark).first.wait_for()
+    if not editor.page.locator(".glidewire-inspector").is_visible():
+        editor.page.keyboard.press("Alt+i")
+    editor.page.locator(".glidewire-inspector").get_by_text("Nodes 2.0 has no room for dims at sockets").wait_for()
+    editor.shot("editor-newer-design")
+    editor.js("app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+    editor.wait("document.querySelectorAll('[data-node-id]').length === 0")
+
+
 def test_a_template_is_opened_edited_and_copied_as_a_command(page: Any) -> None:
-    page.page.goto(f"{page.url}/?template=text-to-image&source=glidewire")
-    page.wait("window.app?.graph?.nodes?.some(node => node.title === 'Steps' && node.glidewireMark?.text)")
+    page.load(saved(Graph([NodeCall("1", "GlidewireLoadGlide", {"checkpoint": "mini-glide-base.safetensors"}, "Old")])))
+    page.open("/?template=text-to-image&source=glidewire")
+    # What was open before comes back first.
+    page.wait("!app.graph.nodes.some(node => node.title === 'Old')")
+    page.marked("Steps", "will run", "cached", "not needed")
     page.set("Steps", "spacing", "7")
-    page.page.wait_for_timeout(500)
     page.page.keyboard.press("Alt+Shift+L")
     page.page.get_by_text("command line copied").first.wait_for()
     assert page.js("navigator.clipboard.readText()") == "glidewire run text-to-image --set spacing=7"
@@ -267,4 +286,4 @@ def test_marks_are_switched_off_and_on_by_a_key(page: Any) -> None:
 
 def test_nothing_left_the_machine_and_nothing_broke(page: Any) -> None:
     assert page.outside == []
-    assert page.broken == []
+    assert page.complaints == []

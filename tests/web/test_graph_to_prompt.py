@@ -91,7 +91,7 @@ def literals(declaration: NodeDeclaration) -> st.SearchStrategy[dict[str, Any]]:
         elif isinstance(widget, Number):
             low, high = max(widget.min or 0, -1000), min(widget.max or 1000, 1000)
             whole = "FLOAT" not in entry.type_ids
-            found[entry.id] = st.integers(int(low), int(high)) if whole else st.floats(low, high, width=32)
+            found[entry.id] = st.integers(int(low), int(high)) if whole else st.floats(low, high)
     return st.fixed_dictionaries({}, optional=found)
 
 
