@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -35,8 +36,15 @@ Painter = Callable[[Sequence[str], Sequence[int], int, float], NDArray[np.uint8]
 Picture i depends on its prompt, seed and number and on the scale alone.
 """
 
-EmbeddingPainter = Callable[[Tensor, Sequence[int], int, float], NDArray[np.uint8]]
-"""The same from embeddings of pictures "batch width" in the place of prompts."""
+
+class EmbeddingPainter(Protocol):
+    """The same from embeddings of pictures "batch width", with prompts or without."""
+
+    def __call__(
+        self, embeddings: Tensor, seeds: Sequence[int], first: int, scale: float, prompts: Sequence[str] = ()
+    ) -> NDArray[np.uint8]:
+        """One picture for each embedding."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -160,15 +168,17 @@ def picture_embeddings(
 
 
 def decoder_painter(model: DecoderModel, clip: ClipModel, sampling: Sampling, *, side: int = 32) -> EmbeddingPainter:
-    """unCLIP's decoder under embeddings alone, without captions; `side` in pixels."""
+    """unCLIP's decoder under embeddings, and captions where there are any; `side` in pixels."""
     network, device = model.network, next(model.network.parameters()).device
     schedule = schedules.respace(network.spec.noise_schedule, sampling.spacing)
-    silent = {name: value.to(device) for name, value in clip.encode_prompt("")[0].items()}
+    silent = clip_texts(clip, [""])
 
     @torch.no_grad()
-    def paint(embeddings: Tensor, seeds: Sequence[int], first: int, scale: float) -> NDArray[np.uint8]:
+    def paint(
+        embeddings: Tensor, seeds: Sequence[int], first: int, scale: float, prompts: Sequence[str] = ()
+    ) -> NDArray[np.uint8]:
         noise = SeededNoise(tuple(seeds), first_item=first)
-        texts = {name: value.expand(len(embeddings), *value.shape[1:]) for name, value in silent.items()}
+        texts = clip_texts(clip, prompts or [""] * len(embeddings))
         under, nothing = network.encode(embeddings.to(device), **texts), network.encode(None, **silent)
         x_T = noise.draw((network.channels, side, side)).to(device)
         denoiser = guidance.classifier_free(Leaf(network, under), Leaf(network, nothing), scale)
@@ -178,14 +188,14 @@ def decoder_painter(model: DecoderModel, clip: ClipModel, sampling: Sampling, *,
 
 
 def unclip_painter(prior: PriorModel, clip: ClipModel, decoder: DecoderModel, sampling: Sampling) -> Painter:
-    """unCLIP: from a text to a picture's embedding, and from that alone to the picture."""
+    """unCLIP: from a text to a picture's embedding, and from both to the picture."""
     decode = decoder_painter(decoder, clip, sampling)
 
     @torch.no_grad()
     def paint(prompts: Sequence[str], seeds: Sequence[int], first: int, scale: float) -> NDArray[np.uint8]:
         noise = SeededNoise(tuple(seeds), first_item=first)
         embeddings = picture_embeddings(prior, clip_texts(clip, prompts), noise)
-        return decode(embeddings, seeds, first, scale)
+        return decode(embeddings, seeds, first, scale, prompts)
 
     return paint
 

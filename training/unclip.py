@@ -63,8 +63,8 @@ class DecoderCourse(Course):
 
     Attributes:
         empty_pictures: Share of embeddings replaced by the learned one of no picture, for classifier-free guidance.
-        empty_captions: Share of captions replaced by nothing: the picture's embedding has to tell (the paper
-            leaves out half of them).
+        empty_captions: Share of captions replaced by nothing, so that the picture's embedding tells alone (half of
+            them in the paper).
         silence: Chance that a caption leaves out an object's shape, or else its colour.
         pairs: Share of pictures with two solids.
         coarse: Share of the time in which pictures are halved, which teaches conditions three times faster.
@@ -81,7 +81,7 @@ class DecoderCourse(Course):
     pool_size: int = 40_000
     ema: float = 0.995
     empty_pictures: float = 0.1
-    empty_captions: float = 0.75
+    empty_captions: float = 0.5
     silence: float = 0.1
     pairs: float = 0.65
     coarse: float = 0.6
@@ -194,9 +194,12 @@ def lesson(
     options: Options,
     glide: Annotated[Path, typer.Option(help="Mini GLIDE, whose U-Net it begins with.")],
     clip: Annotated[Path, typer.Option(help="Mini CLIP.")],
+    coarse: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the time with halved pictures.")
+    ] = DecoderCourse.coarse,
 ) -> DecoderLesson:
     """Train a mini unCLIP decoder, or go on with the run in OUT."""
-    course, where = options.course(DecoderCourse), options.where
+    course, where = options.course(DecoderCourse, coarse=coarse), options.where
     known, words = load_model(glide, device=where), load_clip(clip, device=where)
     return DecoderLesson(course, options.opened(course), known, words, options.folder, where)
 

@@ -10,7 +10,7 @@ import torch
 from glidewire.models.clip.model import load_clip
 from glidewire.models.glide.model import GlideModel
 from glidewire.models.unclip.model import load_decoder
-from glidewire.training.painters import Sampling, painter_of
+from glidewire.training.painters import Sampling, decoder_painter, painter_of
 from glidewire.training.pool import Pool
 from glidewire.training.prior import PriorCourse, PriorLesson
 from glidewire.training.run import Run, train
@@ -71,3 +71,12 @@ def test_the_chain_draws_from_prompts(
     together = paint(prompts, [5, 6], 0, 2.0)
     assert together.shape == (2, 32, 32, 3) and together.dtype == np.uint8
     assert np.abs(together[1].astype(int) - paint(prompts[1:], [6], 1, 2.0)[0]).max() <= 1
+
+
+def test_the_decoder_hears_captions(decoder: Path, minis: Path) -> None:
+    clip = load_clip(minis / "mini-clip.safetensors")
+    paint = decoder_painter(load_decoder(decoder), clip, Sampling("3"))
+    embedding = torch.randn(1, clip.spec.image.projection, generator=torch.Generator().manual_seed(0))
+    silent, told = paint(embedding, [5], 0, 2.0), paint(embedding, [5], 0, 2.0, ["a red cube"])
+    assert np.array_equal(silent, paint(embedding, [5], 0, 2.0, [""]))
+    assert not np.array_equal(silent, told)
