@@ -60,11 +60,11 @@ def inpainting(page: Page) -> None:
     """Replacement of known latents, with a model that was never trained for it."""
     latent = Latent.load(page, "30")
     with page.group("A picture and a mask"):
-        scene = page.titled("Scene", scene_world.render_scene(seed=11, size=32))
+        scene = page.titled("Scene", scene_world.render_scene(seed=4, size=32))
         mask = page.titled("Mask", masks.box_mask(32, 32, 16, 0, 32, 32))
         known = page.titled("Encode", autoencoders.encode_latents(latent.autoencoder, scene.image, "mode"))
     with page.group("Replacement: what is known enters every predicted x_0"):
-        guided = latent.guided(CUBE_AND_SPHERE)
+        guided = latent.guided("a green cylinder left of a blue sphere")
         kept = page.titled("Known region", glide_editing.known_region(guided, known, mask))
         start = page.titled("Noise", samplers.noise_start(guided, 8, 8, batch=3, seed=0))
         latents = sampled(page, "Sampler", kept, latent.steps, start)

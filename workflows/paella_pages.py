@@ -20,10 +20,10 @@ def _noise(page: Page, denoiser: Denoiser, batch: int = 4, columns: int = _SIDE)
     return page.titled("Noise", paella.token_noise_start(denoiser, columns, _SIDE, batch=batch, seed=0))
 
 
-def _scene(page: Page, loaded: Paella) -> tuple[Image, Tokens]:
+def _scene(page: Page, loaded: Paella, seed: int = 11) -> tuple[Image, Tokens]:
     """A picture that no network made, and its tokens."""
     with page.group("A picture, as tokens"):
-        scene = page.titled("Scene", scene_world.render_scene(seed=11, size=32))
+        scene = page.titled("Scene", scene_world.render_scene(seed=seed, size=32))
         return scene.image, page.titled("Encode", paella.encode_tokens(loaded.stage, scene.image))
 
 
@@ -42,10 +42,10 @@ def text_to_image(page: Page) -> None:
 def inpainting(page: Page) -> None:
     """Known tokens stay in every step; a token is made anew where any of its pixels is masked."""
     loaded = Paella.load(page)
-    image, tokens = _scene(page, loaded)
+    image, tokens = _scene(page, loaded, seed=4)
     with page.group("Noise where the mask is 1 (section 4)"):
         mask = page.titled("Mask", masks.box_mask(32, 32, 16, 0, 32, 32))
-        guided = loaded.guided(loaded.text(CUBE_AND_SPHERE))
+        guided = loaded.guided(loaded.text("a green cylinder left of a blue sphere"))
         start = page.titled("Start", paella.token_inpainting_start(guided, tokens, mask, seed=0))
         made = loaded.decode(page.titled("Sampler", paella.paella_sampler(guided, start, steps=12)))
         shown = page.titled("Mask as a picture", masks.mask_to_image(mask))
