@@ -47,6 +47,11 @@ def file(mini: str) -> str:
     return f"{mini}.safetensors"
 
 
+def _role(prompt: str, role: str) -> str:
+    """The title of what belongs to a prompt: its role alone where the page has one prompt."""
+    return role if prompt == "Prompt" else f"{prompt}: {role.lower()}"
+
+
 @dataclass(frozen=True)
 class Guiding:
     """A system on a page, with its prediction under nothing."""
@@ -70,7 +75,7 @@ class Prompted(Guiding, ABC):
 
     def guided(self, prompt: str, title: str = "Prompt", scale: float = 4.0) -> Denoiser:
         """Classifier-free guidance towards a prompt."""
-        return self.towards(self.conditional(prompt, title), f"{title}: guidance", scale)
+        return self.towards(self.conditional(prompt, title), _role(title, "Guidance"), scale)
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class Glide(Prompted):
     def conditional(self, prompt: str, title: str = "Prompt") -> Denoiser:
         """The denoiser under a prompt."""
         text = self.page.titled(title, glide.glide_text_encoder(self.model, prompt))
-        return self.page.titled(f"{title}: denoiser", glide.glide_denoiser(self.model, text))
+        return self.page.titled(_role(title, "Conditional"), glide.glide_denoiser(self.model, text))
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class Latent(Prompted):
     def conditional(self, prompt: str, title: str = "Prompt") -> Denoiser:
         """The denoiser under a prompt."""
         text = self.page.titled(title, latent_conditions.encode_prompt(self.encoder, prompt))
-        return self.page.titled(f"{title}: denoiser", latent_diffusion.latent_denoiser(self.model, text))
+        return self.page.titled(_role(title, "Conditional"), latent_diffusion.latent_denoiser(self.model, text))
 
 
 @dataclass(frozen=True)
@@ -151,8 +156,8 @@ class Paella(Guiding):
     ) -> Denoiser:
         """Classifier-free guidance on the scores, towards the embedding of a text or of a picture."""
         text, image = (None, embedding) if picture else (embedding, None)
-        towards = self.page.titled(f"{title}: denoiser", paella.paella_denoiser(self.predictor, text, image))
-        return self.towards(towards, f"{title}: guidance", scale)
+        towards = self.page.titled(_role(title, "Conditional"), paella.paella_denoiser(self.predictor, text, image))
+        return self.towards(towards, _role(title, "Guidance"), scale)
 
     def decode(self, tokens: Tokens, title: str = "Decode") -> Image:
         """The pictures of tokens."""
