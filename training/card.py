@@ -88,6 +88,7 @@ def _judged(found: Mapping[str, Any]) -> list[str]:
     """What the judge found in pictures of held-out prompts."""
     sampling = found["sampling"]
     solver = f"DDIM (eta {sampling['eta']:g})" if sampling["solver"] == "ddim" else sampling["solver"]
+    solver = found.get("sampler", solver)
     return [
         f"{found['prompts']} held-out prompts, {found['images']} pictures each, {sampling['spacing']} steps of "
         f"{solver} sampling; share of pictures in which the judge (`scenes/judge.py`) finds what "

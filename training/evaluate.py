@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Table
 
 from ..errors import GlidewireError
-from ..models.checkpoint import file_digest
+from ..models.checkpoint import file_digest, identify
 from ..models.glide.network import GlideTextToImage
 from ..models.glide.tokenizer import GlideTokenizer
 from ..scenes import Caption, held_out_prompts
@@ -186,6 +186,8 @@ def main(
     rows = evaluate(paint, prompts=prompts, images=images, scales=chosen, batch=sampling.batch, sheet=sheet)
     Console().print(table(rows))
     found = {"weights": file_digest(weights), "sampling": asdict(sampling), "prompts": prompts, "images": images}
+    if identify(weights).family == "paella":  # whose sampler has neither solver nor eta
+        found["sampler"] = "Paella's"
     _write(out, {**found, "rows": [asdict(row) for row in rows]})
 
 

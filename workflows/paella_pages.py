@@ -33,7 +33,7 @@ def text_to_image(page: Page) -> None:
     with page.group("Guidance on logits (section 3; Tang et al. 2022)"):
         guided = loaded.guided(loaded.text(CUBE_AND_SPHERE))
     with page.group("Predict all, renoise fewer (algorithm 1)"):
-        tokens = page.titled("Sampler", paella.paella_sampler(guided, _noise(page, guided), steps=8))
+        tokens = page.titled("Sampler", loaded.sampled(guided, _noise(page, guided), steps=8))
     with page.group("Back to pixels"):
         picture = loaded.decode(tokens)
     sheet(page, picture, "paella", side=256)
@@ -47,7 +47,7 @@ def inpainting(page: Page) -> None:
         mask = page.titled("Mask", masks.box_mask(32, 32, 16, 0, 32, 32))
         guided = loaded.guided(loaded.text("a green cylinder left of a blue sphere"))
         start = page.titled("Start", paella.token_inpainting_start(guided, tokens, mask, seed=0))
-        made = loaded.decode(page.titled("Sampler", paella.paella_sampler(guided, start, steps=12)))
+        made = loaded.decode(page.titled("Sampler", loaded.sampled(guided, start, steps=12)))
         shown = page.titled("Mask as a picture", masks.mask_to_image(mask))
         every = page.titled("All", images.concatenate_images(image, shown, made))
     sheet(page, every, "paella-inpainting", heads="picture\nmask\ninpainted", side=256)
@@ -60,9 +60,9 @@ def outpainting(page: Page) -> None:
     with page.group("To the right, then below (section 4)"):
         guided = loaded.guided(loaded.text("a large green cone"))
         right = page.titled("Wider", paella.token_outpainting_start(guided, tokens, right=_SIDE, seed=0))
-        wide = page.titled("To the right", paella.paella_sampler(guided, right, steps=12))
+        wide = page.titled("To the right", loaded.sampled(guided, right, steps=12))
         below = page.titled("Taller", paella.token_outpainting_start(guided, wide, right=0, below=_SIDE, seed=1))
-        tall = page.titled("Below", paella.paella_sampler(guided, below, steps=12))
+        tall = page.titled("Below", loaded.sampled(guided, below, steps=12))
         picture = loaded.decode(tall)
     with page.group("Beside what it grew from"):
         large = page.titled("As large", images.resize_image(image, 64, 64, "bicubic"))
@@ -78,7 +78,7 @@ def structural_editing(page: Page) -> None:
         guided = loaded.guided(loaded.text("a large green cylinder"))
         share = page.titled("Shares", values.number_list("0.5, 0.7, 0.866, 0.95"))
         start = page.titled("Start", paella.token_edit_start(guided, tokens, cast(float, share), seed=0))
-        edited = page.titled("Sampler", paella.paella_sampler(guided, start, steps=12, renoise="previous"))
+        edited = page.titled("Sampler", loaded.sampled(guided, start, steps=12, renoise="previous"))
         batch = page.titled("One batch", images.batch_images(cast(list[Image], loaded.decode(edited))))
         every = page.titled("All", images.concatenate_images(image, batch))
     sheet(page, every, "paella-structural-editing", heads="picture\n0.5\n0.7\n0.866\n0.95")
@@ -92,7 +92,7 @@ def variations(page: Page) -> None:
         embedding = page.titled("Embed", clip.clip_image_embedding(loaded.clip, scene.image))
     with page.group("Pictures with the same embedding (section 4, image variations)"):
         guided = loaded.guided(embedding, "Picture", picture=True)
-        tokens = page.titled("Sampler", paella.paella_sampler(guided, _noise(page, guided), steps=12))
+        tokens = page.titled("Sampler", loaded.sampled(guided, _noise(page, guided), steps=12))
         every = page.titled("All", images.concatenate_images(scene.image, loaded.decode(tokens)))
     sheet(page, every, "paella-variations", 5, heads="picture\nvariations")
 
@@ -109,7 +109,7 @@ def interpolation(page: Page) -> None:
     with page.group("One noise for all"):
         guided = loaded.guided(between, "Between")
         start = _noise(page, guided, batch=1)
-        tokens = page.titled("Sampler", paella.paella_sampler(guided, start, steps=20, renoise_steps=11))
+        tokens = page.titled("Sampler", loaded.sampled(guided, start, steps=20, renoise_steps=11))
         batch = page.titled("One batch", images.batch_images(cast(list[Image], loaded.decode(tokens))))
     sheet(page, batch, "paella-interpolation", heads=weights.replace(", ", "\n"))
 
@@ -125,7 +125,7 @@ def by_regions(page: Page) -> None:
         towards = page.titled("By region", regions.paella_region_denoiser(loaded.predictor, left, right, where))
         guided = page.titled("Guidance", guidance.classifier_free_guidance(towards, loaded.unconditional, 4.0))
         start = _noise(page, guided, batch=2, columns=2 * _SIDE)
-        tokens = page.titled("Sampler", paella.paella_sampler(guided, start, steps=12))
+        tokens = page.titled("Sampler", loaded.sampled(guided, start, steps=12))
         picture = loaded.decode(tokens)
     with page.group("Pictures"):
         large = page.titled("Enlarge", images.resize_image(picture, 512, 256, "bicubic"))
@@ -139,7 +139,7 @@ def orders(page: Page) -> None:
         guided = loaded.guided(loaded.text("a large yellow sphere"))
         start = _noise(page, guided)
     with page.group("Renoise at random (Rampas et al. 2022, algorithm 1)"):
-        first = loaded.decode(page.titled("Paella", paella.paella_sampler(guided, start, steps=12)), "Decode 1")
+        first = loaded.decode(page.titled("Paella", loaded.sampled(guided, start, steps=12)), "Decode 1")
     with page.group("Keep the surest (MaskGIT, Chang et al. 2022, section 3.2)"):
         second = loaded.decode(
             page.titled("MaskGIT", token_orders.maskgit_sampler(guided, start, steps=12)), "Decode 2"
@@ -156,7 +156,8 @@ WORKFLOWS: Mapping[str, Shipped] = {
     "paella": Shipped(
         text_to_image,
         "Paella (Rampas et al. 2022): every token of the picture is predicted at once, then a shrinking random share "
-        "becomes noise again. Eight steps are enough, with locally typical sampling and guidance on the logits.",
+        "becomes noise again. Eight steps are enough, with guidance on the logits and "
+        "temperatures that fall to 0.2; the published locally typical sampling is a mass of 0.2 at the sampler.",
         _MINIS,
     ),
     "paella-inpainting": Shipped(

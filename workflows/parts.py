@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.schedules import NoiseSchedule
@@ -31,7 +32,7 @@ from ..nodes import (
 )
 from ..nodes.clip_sockets import ClipText
 from ..nodes.sockets import Image, Sample, Start
-from ..nodes.token_sockets import Embedding, Tokens
+from ..nodes.token_sockets import Embedding, Tokens, TokenStart
 from .page import Page
 
 CUBE_AND_SPHERE = "a large red cube left of a small blue sphere"
@@ -152,12 +153,16 @@ class Paella(Guiding):
         return self.page.titled(title, clip.clip_text_embedding(self.clip, prompt)).embedding
 
     def guided(
-        self, embedding: Embedding, title: str = "Prompt", scale: float = 4.0, *, picture: bool = False
+        self, embedding: Embedding, title: str = "Prompt", scale: float = 3.0, *, picture: bool = False
     ) -> Denoiser:
         """Classifier-free guidance on the scores, towards the embedding of a text or of a picture."""
         text, image = (None, embedding) if picture else (embedding, None)
         towards = self.page.titled(_role(title, "Conditional"), paella.paella_denoiser(self.predictor, text, image))
         return self.towards(towards, _role(title, "Guidance"), scale)
+
+    def sampled(self, denoiser: Denoiser, start: TokenStart, steps: int, **settings: Any) -> Tokens:
+        """Paella's sampler with falling temperatures, which suit the mini better than typical filtering."""
+        return paella.paella_sampler(denoiser, start, steps, last_temperature=0.2, typical_mass=1.0, **settings)
 
     def decode(self, tokens: Tokens, title: str = "Decode") -> Image:
         """The pictures of tokens."""

@@ -112,7 +112,7 @@ def prior_into_paella(page: Page) -> None:
     with page.group("Paella under the embedding (Rampas et al. 2022)"):
         guided = loaded.guided(embedding, "Picture", picture=True)
         start = page.titled("Noise", paella.token_noise_start(guided, 8, 8, batch=4, seed=0))
-        picture = loaded.decode(page.titled("Sampler", paella.paella_sampler(guided, start, steps=8)))
+        picture = loaded.decode(page.titled("Sampler", loaded.sampled(guided, start, steps=8)))
     sheet(page, picture, "prior-into-paella", side=256)
 
 

@@ -4,45 +4,34 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from types import ModuleType
 
-import pytest
 from glidewire.interfaces.session import pack_registry
 from glidewire.models.published import PUBLISHED
-from glidewire.workflows import gallery
+from glidewire.workflows import gallery, systems
 from glidewire.workflows.make import runnable
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def _script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_the_page_of_systems_is_current() -> None:
+    assert (DOCS / "systems.md").read_text() == systems.page(), "run: python -m glidewire.workflows.systems"
 
 
-@pytest.fixture(scope="module")
-def systems() -> ModuleType:
-    return _script("make_systems")
-
-
-def test_the_page_of_systems_is_current(systems: ModuleType) -> None:
-    assert (DOCS / "systems.md").read_text() == systems.page(), "run: python docs/make_systems.py"
-
-
-def test_every_node_of_the_four_systems_stands_in_it(systems: ModuleType) -> None:
+def test_every_node_of_the_four_systems_stands_in_it() -> None:
     named = {node for rows in systems.SYSTEMS.values() for row in rows for node in row.nodes.split()}
     registry = {declaration.name: declaration for declaration in pack_registry()}
     assert named <= set(registry)
     wanted = {name for name, declaration in registry.items() if declaration.category in systems.CATEGORIES}
-    assert wanted - named == set(), "add them to a component in docs/make_systems.py"
+    assert wanted - named == set(), "add them to a component in workflows/systems.py"
 
 
-def test_its_checkpoints_and_golden_cases_exist(systems: ModuleType) -> None:
-    cases = _script("make_checkpoints").CASES
+def test_its_checkpoints_and_golden_cases_exist() -> None:
+    spec = importlib.util.spec_from_file_location("make_checkpoints", DOCS / "make_checkpoints.py")
+    assert spec is not None and spec.loader is not None
+    checkpoints = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(checkpoints)
+    cases = checkpoints.CASES
     for rows in systems.SYSTEMS.values():
         for row in rows:
             assert set(row.published.split()) <= set(PUBLISHED) and set(row.parity.split()) <= set(cases)

@@ -1,6 +1,6 @@
 """Write docs/systems.md: a row for each component, from the nodes' own declarations and the shipped workflows.
 
-    python docs/make_systems.py
+    python -m glidewire.workflows.systems
 
 The table below names what belongs together; papers and sections come from the nodes' docstrings, workflows from the
 files that use a node. What is not in a table of the pack (a published checkpoint, a golden case, a mini) is not known.
@@ -12,14 +12,13 @@ import inspect
 import json
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
-from glidewire.graph_runtime.docstrings import parse_docstring
-from glidewire.interfaces.session import pack_registry
-from glidewire.workflows.make import FOLDER
+from ..graph_runtime.docstrings import parse_docstring
+from ..interfaces.session import pack_registry
+from .gallery import DOCS
+from .make import FOLDER
 
-DOCS = Path(__file__).resolve().parent
 CATEGORIES = ("glide", "unclip", "paella", "latent diffusion", "embeddings", "clip")
 """Every node of these categories stands in the table."""
 
@@ -115,8 +114,8 @@ SYSTEMS: dict[str, tuple[Component, ...]] = {
 
 _HEAD = """# Systems
 
-The four systems of this line, component by component. Written by `docs/make_systems.py`: do not edit. *Paper* is what
-the node's own documentation cites; *published* are names for `glidewire models pull`; *parity* are golden cases, whose
+The four systems of this line, component by component. Written by `python -m glidewire.workflows.systems`: do not
+edit. *Paper* is what the node's own documentation cites; *published* are names for `glidewire models pull`; *parity* are golden cases, whose
 errors are in [checkpoints.md](checkpoints.md); a mini in *(brackets)* is not shipped yet; *workflows* are those that
 use one of the nodes, with pictures in [workflows.md](workflows.md).
 """
