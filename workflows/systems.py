@@ -117,7 +117,8 @@ _HEAD = """# Systems
 The four systems of this line, component by component. Written by `python -m glidewire.workflows.systems`: do not
 edit. *Paper* is what the node's own documentation cites; *published* are names for `glidewire models pull`; *parity*
 are golden cases, whose errors are in [checkpoints.md](checkpoints.md); a mini in *(brackets)* is not shipped yet;
-*workflows* are those that use one of the nodes, with pictures in [workflows.md](workflows.md)."""
+*workflows* are those that use one of the nodes, with pictures in [workflows.md](workflows.md).
+"""
 
 _MINIS = """What the judge, or the check of its kind, found in each mini: the first figure of its card, or that of the
 best scale. "Everything" is the share of pictures of held-out prompts in which all that the prompt states is right.
