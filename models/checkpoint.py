@@ -15,7 +15,6 @@ from ..errors import GlidewireError
 from .header import Header, read_header
 from .hyper_parameters import UnfitError
 from .key_map import KeyMap, published_state_dict
-from .loaders import where_to_load
 from .parts import read_parts
 from .registry import Identity, families
 from .saving import save_tensors
@@ -72,7 +71,7 @@ def identify(
             f"{name} holds {', '.join(f'{one.family} {one.component}' for one in found)}",
             expected=(f"a component {component!r}" if component else "one component")
             + (f" of {family}" if family else ""),
-            hint=where_to_load(found) if component else "Name one of those.",
+            hint="`glidewire models inspect` says which loaders take it." if component else "Name one of those.",
         )
     keys = sorted(key for header in headers for key in header.shapes)
     raise GlidewireError(

@@ -165,7 +165,7 @@ def test_another_familys_file_says_what_it_is(unet_of: Callable[[str], Any], sav
         load_model(tmp_path / "karlo.safetensors")
     assert str(caught.value) == (
         "checkpoint karlo.safetensors holds unclip decoder; expected a component 'text_to_image'. "
-        "Load it with 'Load unCLIP decoder'; `glidewire models inspect` says what it can be wired to."
+        "`glidewire models inspect` says which loaders take it."
     )
 
 

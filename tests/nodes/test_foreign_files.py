@@ -9,7 +9,6 @@ import pytest
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime.widgets import File
 from glidewire.interfaces.session import pack_registry
-from glidewire.models import loaders
 from safetensors.torch import save_file
 from tiny_checkpoints import TINY, tensors_of
 
@@ -60,14 +59,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for kind, tiny in TINY.items():
         save_file(tensors_of(kind), folder / f"{kind}.safetensors", metadata=tiny.metadata)
     return {kind: folder / f"{kind}.safetensors" for kind in TINY}
-
-
-def test_whoever_brings_a_file_to_the_wrong_loader_is_told_the_right_one() -> None:
-    for loader, kinds in TAKES.items():
-        for tiny in (TINY[kind] for kind in kinds):
-            assert LOADERS[loader].title in loaders.LOADERS[tiny.family, tiny.component]
-    titles = {declaration.title for declaration in LOADERS.values()}
-    assert {title for told in loaders.LOADERS.values() for title in told} <= titles
 
 
 def test_every_loader_is_tried() -> None:
