@@ -257,11 +257,13 @@ def test_the_workflow_is_copied_as_python_that_builds_it(editor: Any) -> None:
 
 
 def test_the_newer_design_of_nodes_shows_marks_and_says_what_it_leaves_out(editor: Any) -> None:
+    # Open before, so that it must follow the change.
+    if not editor.page.locator(".glidewire-inspector").is_visible():
+        editor.page.keyboard.press("Alt+i")
+    editor.page.locator(".glidewire-inspector").wait_for()
     editor.js("app.extensionManager.setting.set('Comfy.VueNodes.Enabled', true)")
     mark = editor.mark("Sampler")
     editor.page.locator("[data-node-id]").get_by_text(mark).first.wait_for()
-    if not editor.page.locator(".glidewire-inspector").is_visible():
-        editor.page.keyboard.press("Alt+i")
     editor.page.locator(".glidewire-inspector").get_by_text("Nodes 2.0 has no room for dims at sockets").wait_for()
     editor.shot("editor-newer-design")
     editor.js("app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")

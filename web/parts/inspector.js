@@ -9,6 +9,7 @@ import { bytes, dims, seconds } from "./words.js";
 
 /** The newer design of nodes is drawn by the editor alone: marks are among its badges, and there is no place for more. */
 const isNewDesign = () => Boolean(window.LiteGraph?.vueNodesMode);
+const DESIGN = "Comfy.VueNodes.Enabled";
 const LEFT_OUT = "Nodes 2.0 has no room for dims at sockets and opens no values there: both stand here, for the node that is selected.";
 
 export const TAB = "glidewire-inspector";
@@ -19,6 +20,8 @@ export class Inspector {
     Object.assign(this, { app, state, startFrom });
     this.root = element("div.glidewire-inspector", {});
     state.addEventListener("change", () => this.show());
+    // The editor takes up the other design of nodes after it has told of the setting.
+    app.ui?.settings?.addEventListener?.(`${DESIGN}.change`, () => setTimeout(() => this.show(), 200));
   }
 
   /** The tab of the sidebar. */
@@ -67,7 +70,7 @@ export class Inspector {
     if (!this.root.isConnected) return;
     const node = this.selected();
     const known = node && this.state.of(node);
-    const now = JSON.stringify(node ? [known.id, node.title, known.mark, known.problems, known.dims] : this.state.told.totals);
+    const now = isNewDesign() + JSON.stringify(node ? [known.id, node.title, known.mark, known.problems, known.dims] : this.state.told.totals);
     if (now === this.shown) return;
     this.shown = now;
     this.root.replaceChildren(...(node ? this.node(node, known) : this.overview()));
