@@ -16,19 +16,17 @@ from torch import Tensor, nn
 
 from ..diffusion import losses
 from ..models.checkpoint import save_published
-from ..models.clip.model import ClipModel, load_clip
-from ..models.first_stage.model import Autoencoder, load_autoencoder
 from ..models.hyper_parameters import SPEC, to_json
 from ..models.ip_adapter.checkpoint import key_map
 from ..models.ip_adapter.network import AdaptedLayer, IpAdapter
 from ..models.ip_adapter.spec import IpAdapterSpec
 from ..models.ip_adapter.view import ImagePrompted
 from ..models.ldm.attention import attention_layers
-from ..models.ldm.model import LatentModel, load_denoiser
 from ..scenes import Described, Statement, worded
 from . import batches
 from .commands import Options, recipe_command, run_command
 from .encoded import encoded, rows
+from .frozen import Frozen
 from .pool import Pool
 from .run import Course, Lesson
 from .timesteps import stratified
@@ -57,30 +55,6 @@ class IpAdapterCourse(Course):
     empty_pictures: float = 0.1
     size_stated: float = 0.6
     ground_stated: float = 0.5
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """What the adapter is trained beside, none of which changes.
-
-    Attributes:
-        denoiser: The latent denoiser that is adapted.
-        autoencoder: Makes its latents.
-        clip: Its text tower makes the denoiser's context, its image tower sees the prompts.
-    """
-
-    denoiser: LatentModel
-    autoencoder: Autoencoder
-    clip: ClipModel
-
-    @classmethod
-    def load(cls, denoiser: Path, autoencoder: Path, clip: Path, device: torch.device) -> Frozen:
-        """From their files, onto a device."""
-        return cls(
-            load_denoiser(denoiser, device=device),
-            load_autoencoder(autoencoder, device=device),
-            load_clip(clip, device=device),
-        )
 
 
 class IpAdapterLesson(Lesson):

@@ -21,7 +21,7 @@ from ..models.controlnet.view import Controlled
 from ..models.hyper_parameters import SPEC, to_json
 from . import batches
 from .commands import Options, recipe_command, run_command
-from .ip_adapter import Frozen
+from .frozen import Frozen
 from .pool import Pool
 from .run import Course, Lesson
 from .timesteps import stratified

@@ -9,17 +9,16 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from .make import FOLDER, WRITTEN, missing, runnable
 from .page import Shipped
-from .thumbnails import pictured
+from .thumbnails import GALLERY as PICTURES
+from .thumbnails import compressed, pictured
 
 DOCS = FOLDER.parent / "docs"
-PICTURES = DOCS / "pictures" / "workflows"
 MOST_BYTES = 150_000
 _HEAD = """# Workflows
 
@@ -33,17 +32,12 @@ What the papers found, redone in miniature, is in [claims.md](claims.md).
 
 def save(picture: Image.Image, target: Path) -> None:
     """Write a WebP of at most `MOST_BYTES` bytes; one that is too large at any quality is made smaller."""
-    into = BytesIO()
-    for quality in range(90, 10, -8):
-        into = BytesIO()
-        picture.save(into, "WEBP", quality=quality, method=6)
-        if into.tell() <= MOST_BYTES:
-            break
-    else:
+    fitting = compressed(picture, "WEBP", MOST_BYTES, method=6)
+    if fitting is None:
         save(picture.reduce(2), target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(into.getvalue())
+    target.write_bytes(fitting)
 
 
 def _tasks(workflows: Mapping[str, Shipped]) -> dict[str, Shipped]:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageOps
 
@@ -31,12 +32,19 @@ def thumbnail(picture: Image.Image) -> bytes:
         picture.resize((picture.width * whole, picture.height * whole), Image.Resampling.NEAREST) if whole else picture
     )
     square = ImageOps.pad(grown.convert("RGB"), (SIDE, SIDE), color=_BACKGROUND)
-    for quality in range(88, 0, -6):
+    fitting = compressed(square, "JPEG", MOST_BYTES, optimize=True)
+    assert fitting is not None  # at the lowest quality a picture of this size always fits
+    return fitting
+
+
+def compressed(picture: Image.Image, form: str, most_bytes: int, **options: Any) -> bytes | None:
+    """A picture in the best quality at which it takes at most so many bytes; None if it does at none."""
+    for quality in range(90, 0, -6):
         into = BytesIO()
-        square.save(into, "JPEG", quality=quality, optimize=True)
-        if into.tell() <= MOST_BYTES:
-            break
-    return into.getvalue()
+        picture.save(into, form, quality=quality, **options)
+        if into.tell() <= most_bytes:
+            return into.getvalue()
+    return None
 
 
 def pictured(workflow: Path, output: Path) -> Image.Image | None:

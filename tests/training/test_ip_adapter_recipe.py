@@ -11,7 +11,8 @@ from glidewire.models.clip.image_encoder import load_image_encoder
 from glidewire.models.ip_adapter.model import load_adapter
 from glidewire.models.ldm.attention import attention_layers
 from glidewire.scenes import parse
-from glidewire.training.ip_adapter import Frozen, IpAdapterCourse, IpAdapterLesson
+from glidewire.training.frozen import Frozen
+from glidewire.training.ip_adapter import IpAdapterCourse, IpAdapterLesson
 from glidewire.training.pool import Pool
 from glidewire.training.run import Run, train
 

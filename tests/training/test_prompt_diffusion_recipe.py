@@ -9,7 +9,7 @@ import torch
 from glidewire.models.controlnet.model import load_control
 from glidewire.models.controlnet.view import Controlled
 from glidewire.training import batches
-from glidewire.training.ip_adapter import Frozen
+from glidewire.training.frozen import Frozen
 from glidewire.training.pool import Pool
 from glidewire.training.prompt_diffusion import (
     HELD_OUT,
