@@ -6,15 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+import typer
 from torch import Tensor, nn
 
+from ..errors import GlidewireError
 from ..models.checkpoint import save_published
 from ..models.clip import checkpoint
-from ..models.clip.model import CLIP
+from ..models.clip.model import CLIP, load_clip
 from ..models.clip.network import Clip
 from ..models.clip.spec import ClipImageSpec, ClipSpec
 from ..models.clip.tokenizer import VOCABULARY, ClipTokenizer
@@ -25,10 +27,11 @@ from ..scenes import Caption, caption, sample_scene
 from . import batches
 from .commands import Options, recipe_command, run_command
 from .pool import Pool
-from .reading import QUESTIONS, answers_to
+from .reading import OF_COLOUR, QUESTIONS, answers_to
 from .run import Course, Lesson
 
 NAME = "mini-clip"
+UNASKED = -100  # what cross-entropy leaves out
 SIDE, POSITIONS, WIDTH = 32, 24, 96
 IMAGE = ClipImageSpec(
     image_size=SIDE,
@@ -75,17 +78,26 @@ class ClipCourse(Course):
         reading_share: Share of the time in which the text tower alone learns to read.
         question_weight: Weight of the answers that a linear head gives from either embedding, beside the
             contrastive loss: an embedding that names every attribute is one that guidance and priors can use.
+        question_noise: Deviation of noise in the embeddings that are asked, in units of their own root mean square:
+            what a prior makes is never quite a picture's embedding, and its answers should be the same.
+        grey: Share of the pictures that are shown without their colours once more, and asked for all that needs none.
+            A shape that is known without its colour is known in colours in which it never came.
+        locked_text: Whether the text tower stays as it is and the image tower learns to agree with it (Zhai et al.
+            2022), so that networks that know the texts' embeddings still do.
         silence: Chance that a caption leaves out an object's shape, or else its colour.
         pairs: Share of pictures with two solids.
     """
 
-    minutes: float = 15.0
+    minutes: float = 25.0
     batch_size: int = 96
     learning_rate: float = 2e-3
     decay_from: float = 0.5
-    ema: float = 0.995
+    ema: float = 0.998
     reading_share: float = 0.15
     question_weight: float = 1.0
+    question_noise: float = 0.3
+    grey: float = 0.25
+    locked_text: bool = False
     silence: float = 0.05
     pairs: float = 0.6
 
@@ -99,14 +111,21 @@ class Seeing(nn.Module):
         self.counts = [len(possible) + 1 for possible in QUESTIONS]
         self.ask = nn.Linear(clip.spec.image.projection, sum(self.counts))
 
-    def answers(self, embedding: Tensor) -> Sequence[Tensor]:
-        """Scores of each question's answers."""
-        return self.ask(embedding).split(self.counts, dim=1)
+    def answers(self, embedding: Tensor, noise: Tensor) -> Sequence[Tensor]:
+        """Scores of each question's answers, asked of an embedding's direction under noise in units of its own."""
+        asked = F.normalize(embedding, dim=1) * embedding.shape[1] ** 0.5 + noise
+        return self.ask(asked).split(self.counts, dim=1)
 
 
 def question_loss(answers: Sequence[Tensor], right: Tensor) -> Tensor:
-    """Cross-entropy summed over the questions; `right` is "batch questions"."""
+    """Cross-entropy summed over the questions; `right` is "batch questions", `UNASKED` where none is asked."""
     return torch.stack([F.cross_entropy(found, right[:, i]) for i, found in enumerate(answers)]).sum()
+
+
+def without_colours(picture: Tensor) -> Tensor:
+    """Pictures "batch 3 height width" in grey: Rec. 601's luma in all three channels."""
+    luma = torch.tensor([0.299, 0.587, 0.114], device=picture.device)
+    return (picture * luma[:, None, None]).sum(dim=1, keepdim=True).expand_as(picture)
 
 
 def contrastive_loss(scores: Tensor) -> Tensor:
@@ -132,6 +151,7 @@ class ClipLesson(Lesson):
         # Wider embeddings than open_clip's: words then learn their places sooner.
         nn.init.normal_(network.text.encoder.token_embedding.weight, std=0.5)
         nn.init.normal_(network.text.encoder.positional_embedding, std=0.5)
+        network.text.requires_grad_(not course.locked_text)
         self.seeing = Seeing(network).to(device)
         self.model = self.seeing
 
@@ -144,18 +164,37 @@ class ClipLesson(Lesson):
         with torch.autocast(self.device.type, torch.bfloat16):
             text = clip.encode_text(self._tokens(found))[1].float()
         stated = torch.tensor([answers_to(one.statement) for one in found], device=self.device)
-        reading = question_loss(self.seeing.answers(text), stated)
+        generator = self.course.generator(step)
+        reading = question_loss(self.seeing.answers(text, self._noise(text, generator)), stated)
         if progress < self.numbers.reading_share:
             return {"total": reading, "reading": reading}
+        picture = batches.pictures(self.pool, chosen).to(self.device)
+        again = round(self.numbers.grey * len(chosen))
         with torch.autocast(self.device.type, torch.bfloat16):
-            image = clip.encode_image(batches.pictures(self.pool, chosen).to(self.device)).float()
+            shown = clip.encode_image(torch.cat([picture, without_colours(picture[:again])])).float()
         whole = [batches.everything(self.pool.scenes[index]).statement for index in chosen]
         seen = torch.tensor([answers_to(one) for one in whole], device=self.device)
-        seeing = question_loss(self.seeing.answers(image), seen)
+        seen = torch.cat([seen, seen[:again].index_fill(1, torch.tensor(OF_COLOUR, device=self.device), UNASKED)])
+        seeing = question_loss(self.seeing.answers(shown, self._noise(shown, generator)), seen)
+        image = shown[: len(chosen)]
         scores = clip.logit_scale.exp().clamp(max=100) * F.normalize(image, dim=1) @ F.normalize(text, dim=1).mT
         contrast = contrastive_loss(scores)
         total = contrast + self.numbers.question_weight * (reading + seeing) / len(QUESTIONS)
         return {"total": total, "reading": reading, "seeing": seeing, "contrast": contrast}
+
+    def _noise(self, embedding: Tensor, generator: torch.Generator) -> Tensor:
+        return self.numbers.question_noise * torch.randn(embedding.shape, generator=generator).to(self.device)
+
+    def begin_with(self, path: Path) -> None:
+        """Take up both towers; the head that asks begins anew.
+
+        Raises:
+            GlidewireError: when they are another network's, or as `load_clip`.
+        """
+        known = load_clip(path)
+        if known.spec != self.seeing.clip.spec:
+            raise GlidewireError(f"weights {path.name} are another network's than {self.name}'s")
+        self.seeing.clip.load_state_dict(known.network.state_dict())
 
     def _tokens(self, found: Sequence[Caption]) -> Tensor:
         return self.tokenizer.encode_batch([one.text for one in found], POSITIONS).to(self.device)
@@ -173,9 +212,19 @@ class ClipLesson(Lesson):
         save_published(clip.text, text_checkpoint.key_map(clip.spec.text), alone, metadata=strings, dtype=torch.float16)
 
 
-def lesson(options: Options) -> ClipLesson:
+def lesson(
+    options: Options,
+    reading_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the time in which the text tower alone learns to read.")
+    ] = ClipCourse.reading_share,
+    locked_text: Annotated[bool, typer.Option(help="Train the image tower alone; needs --start.")] = False,
+) -> ClipLesson:
     """Train mini CLIP, or go on with the run in OUT."""
-    course = options.course(ClipCourse)
+    if locked_text and options.start is None:
+        raise GlidewireError(
+            "--locked-text leaves no text tower that can read", hint="Give the file of one as --start."
+        )
+    course = options.course(ClipCourse, reading_share=reading_share, locked_text=locked_text)
     return ClipLesson(course, options.opened(course), options.where)
 
 

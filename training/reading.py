@@ -31,6 +31,8 @@ QUESTIONS: tuple[tuple[str, ...], ...] = (
     tuple(GROUNDS),
     ("one", "two"),
 )
+# The questions that a picture without colours cannot answer: of the solids' colours, and of the ground.
+OF_COLOUR: tuple[int, ...] = (1, 4, 7)
 
 
 def answers_to(statement: Statement) -> list[int]:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
+from glidewire.errors import GlidewireError
 from glidewire.models.clip.model import load_clip
 from glidewire.models.clip.tokenizer import ClipTokenizer
 from glidewire.models.ldm.text import load_clip_text
-from glidewire.training.clip import ClipCourse, ClipLesson, caption_vocabulary, contrastive_loss
+from glidewire.training import clip as recipe
+from glidewire.training.clip import (
+    UNASKED,
+    ClipCourse,
+    ClipLesson,
+    caption_vocabulary,
+    contrastive_loss,
+    question_loss,
+    without_colours,
+)
+from glidewire.training.commands import Options
 from glidewire.training.pool import Pool
+from glidewire.training.reading import OF_COLOUR, QUESTIONS
+from glidewire.training.run import Run
 
 
 def test_the_published_file_loads_as_clip_and_its_text_tower_alone(minis: Path) -> None:
@@ -41,3 +55,46 @@ def test_reading_comes_first(small_pool: Pool) -> None:
     lesson = ClipLesson(course, small_pool, torch.device("cpu"))
     assert set(lesson.losses(0, 0.0)) == {"total", "reading"}
     assert set(lesson.losses(2, 0.5)) == {"total", "reading", "seeing", "contrast"}
+
+
+def test_grey_pictures_keep_their_luma_alone() -> None:
+    picture = torch.rand(2, 3, 4, 4) * 2 - 1
+    grey = without_colours(picture)
+    assert grey.shape == picture.shape and torch.equal(grey[:, 0], grey[:, 1]) and torch.equal(grey[:, 0], grey[:, 2])
+    assert torch.allclose(without_colours(grey), grey, atol=1e-6)
+    assert torch.allclose(without_colours(torch.ones(1, 3, 2, 2)), torch.ones(1, 3, 2, 2), atol=1e-6)
+
+
+def test_questions_of_colour_are_those_whose_answers_are_colours() -> None:
+    assert {i for i, answers in enumerate(QUESTIONS) if {"red", "white"} & set(answers)} == set(OF_COLOUR)
+
+
+def test_a_question_that_is_not_asked_costs_nothing() -> None:
+    answers = [torch.randn(3, 4), torch.randn(3, 2)]
+    right = torch.tensor([[1, 0], [2, 1], [0, 1]])
+    partly = right.clone()
+    partly[2, 0] = UNASKED
+    answers[0][2] = torch.tensor([9.0, -9, 9, -9])
+    shorter = torch.nn.functional.cross_entropy(answers[0][:2], right[:2, 0])
+    whole = torch.nn.functional.cross_entropy(answers[1], right[:, 1])
+    assert torch.allclose(question_loss(answers, partly), shorter + whole)
+
+
+def test_a_locked_text_tower_stays_as_it_is_while_the_image_tower_learns(
+    minis: Path, small_pool: Pool, tmp_path: Path
+) -> None:
+    course = ClipCourse(steps=2, batch_size=4, pool_size=12, reading_share=0.0, locked_text=True)
+    started = minis / "mini-clip.safetensors"
+    run = Run(ClipLesson(course, small_pool, torch.device("cpu")), tmp_path, start=started)
+    run.take_step()
+    run.take_step()
+    ours, known = load_clip(run.publish()).network, load_clip(started).network
+    theirs = dict(known.text.named_parameters())
+    assert all(torch.equal(weight, theirs[name]) for name, weight in ours.text.named_parameters())
+    towers = zip(ours.image.parameters(), known.image.parameters(), strict=True)
+    assert any(not torch.equal(mine, its) for mine, its in towers)
+
+
+def test_a_locked_text_tower_must_be_given(tmp_path: Path) -> None:
+    with pytest.raises(GlidewireError, match=r"--locked-text leaves no text tower that can read.*--start"):
+        recipe.lesson(Options(tmp_path), locked_text=True)
