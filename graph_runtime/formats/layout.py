@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-COLUMN_GAP, ROW_GAP, TITLE_HEIGHT = 70.0, 26.0, 30.0
+COLUMN_GAP, ROW_GAP, TITLE_HEIGHT, BETWEEN_ROWS = 70.0, 26.0, 30.0, 20.0
 SWEEPS = 4
 
 
@@ -33,7 +34,9 @@ class Edge:
     in_y: float = 0.0
 
 
-def place(boxes: Mapping[str, Box], edges: Iterable[Edge]) -> dict[str, tuple[float, float]]:
+def place(
+    boxes: Mapping[str, Box], edges: Iterable[Edge], most_width: float = math.inf
+) -> dict[str, tuple[float, float]]:
     """Give every node a position (left, top of its body) so that no two overlap and wires run to the right.
 
     A node's column is the longest path that leads to it; nodes without inputs stand just before what they feed.
@@ -43,6 +46,8 @@ def place(boxes: Mapping[str, Box], edges: Iterable[Edge]) -> dict[str, tuple[fl
     Args:
         boxes: Node id -> size, in document order, which decides ties.
         edges: The wires; those from or to unknown nodes are ignored. Circles are allowed.
+        most_width: Columns that would stand further to the right begin a new row below, as words on a page do; wires
+            to them run back. A single column may be wider.
 
     Returns:
         Node id -> (x, y).
@@ -67,13 +72,33 @@ def place(boxes: Mapping[str, Box], edges: Iterable[Edge]) -> dict[str, tuple[fl
             kept = {name: tops[name] if height is None else height for name, height in wanted.items()}
             column.sort(key=kept.__getitem__)
             _stack(column, boxes, tops, kept)
-    lowest = min(tops.values(), default=0.0)
     positions: dict[str, tuple[float, float]] = {}
-    left = 0.0
-    for column in columns:
-        positions |= {name: (round(left), round(tops[name] - lowest + TITLE_HEIGHT)) for name in column}
-        left += max(boxes[name].width for name in column) + COLUMN_GAP
+    above = 0.0
+    for row in _rows(columns, boxes, most_width):
+        highest = min(tops[name] for column in row for name in column)
+        left = 0.0
+        for column in row:
+            positions |= {name: (round(left), round(above + tops[name] - highest + TITLE_HEIGHT)) for name in column}
+            left += _width(column, boxes) + COLUMN_GAP
+        above += max(tops[name] + boxes[name].room - highest for column in row for name in column) + BETWEEN_ROWS
     return {name: positions[name] for name in boxes}
+
+
+def _width(column: Iterable[str], boxes: Mapping[str, Box]) -> float:
+    return max(boxes[name].width for name in column)
+
+
+def _rows(columns: Iterable[list[str]], boxes: Mapping[str, Box], most_width: float) -> list[list[list[str]]]:
+    """Columns in rows, each as wide as may be."""
+    rows: list[list[list[str]]] = []
+    right = math.inf
+    for column in columns:
+        right += COLUMN_GAP + _width(column, boxes)
+        if right > most_width or not rows:
+            rows.append([])
+            right = _width(column, boxes)
+        rows[-1].append(column)
+    return rows
 
 
 def _columns(boxes: Mapping[str, Box], edges: Sequence[Edge]) -> list[list[str]]:

@@ -16,10 +16,10 @@ EDGES = st.lists(
 )
 
 
-@given(BOXES, EDGES)
-@settings(max_examples=100, deadline=None)
-def test_nothing_overlaps(boxes, edges):
-    places = place(boxes, edges)
+@given(BOXES, EDGES, st.sampled_from([float("inf"), 1.0, 700.0, 1500.0]))
+@settings(max_examples=150, deadline=None)
+def test_nothing_overlaps(boxes, edges, most_width):
+    places = place(boxes, edges, most_width)
     assert list(places) == list(boxes)
     for one, other in combinations(boxes, 2):
         (x, y), (u, v) = places[one], places[other]
@@ -58,6 +58,22 @@ def test_a_chain_runs_level():
     edges = [Edge(NAMES[i], NAMES[i + 1], 10, 10) for i in range(11)]
     places = place({name: Box(100, 50) for name in NAMES}, edges)
     assert len({y for _, y in places.values()}) == 1
+
+
+def test_columns_that_would_stand_too_far_right_begin_a_row_below():
+    edges = [Edge(NAMES[i], NAMES[i + 1]) for i in range(4)]
+    places = place({name: Box(100, 50) for name in NAMES[:5]}, edges, most_width=300)
+    assert [x for x, _ in places.values()] == [0, 170, 0, 170, 0]
+    first, second, third = (places[name][1] for name in ("0", "2", "4"))
+    assert places["1"][1] == first and second - first == third - second > 50 + TITLE_HEIGHT
+
+
+@given(BOXES, EDGES)
+@settings(max_examples=60, deadline=None)
+def test_only_a_single_column_may_be_wider_than_asked(boxes, edges):
+    places = place(boxes, edges, most_width=800)
+    for name, (x, _) in places.items():
+        assert x + boxes[name].width <= 800.5
 
 
 def test_a_loader_stands_before_what_it_feeds():
