@@ -4,7 +4,7 @@
 
 Each round runs a workflow from Python with an empty cache, and then calls every network once more with what the run
 called it with: the same forwards, at the same batches, with nothing around them. Compared are the wall times of the
-nodes in which a network was called, samplers' and the prior's, with theirs; the rest of a run loads, encodes, decodes and saves.
+nodes in which a network was called with theirs; the rest of a run loads, encodes, decodes and saves.
 """
 
 from __future__ import annotations
