@@ -75,7 +75,7 @@ def apply_control_net(
     Args:
         denoiser: A text-conditional latent denoiser on "channels @space", or guidance of some.
         control: A ControlNet that was trained for it.
-        hint: "1 or batch, height, width, 3" in [0, 1], 8 times as large as the latents.
+        hint: "1 or batch, height, width, 3" in [0, 1], as large as what the latents decode to.
         strength: Of all residuals; 0 changes nothing, bit for bit.
         by_residual: Factors of it, one for each skip on the way down and the middle, such as "0.5, 1, ..."; guess for
             those of a run without text; empty for all 1.

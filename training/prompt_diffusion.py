@@ -16,7 +16,7 @@ from ..diffusion import losses
 from ..models.checkpoint import save_published
 from ..models.controlnet.checkpoint import key_map
 from ..models.controlnet.network import ControlNet
-from ..models.controlnet.spec import HINT_FACTOR, ControlNetSpec
+from ..models.controlnet.spec import ControlNetSpec
 from ..models.controlnet.view import Controlled
 from ..models.hyper_parameters import SPEC, to_json
 from . import batches
@@ -140,7 +140,7 @@ def task(pictures: Tensor, maps: list[str], makes_picture: Any) -> tuple[Tensor,
 
 def hint(pictures: Tensor, latents: Tensor) -> Tensor:
     """Pictures as the control network's encoder takes them: eight times as large as latents."""
-    size = [HINT_FACTOR * side for side in latents.shape[2:]]
+    size = [8 * side for side in latents.shape[2:]]
     return F.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
 
 

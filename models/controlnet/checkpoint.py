@@ -15,7 +15,7 @@ from ..ldm import layout
 from ..ldm.checkpoint import as_published, carried_values
 from ..ldm.spec import stated_values
 from ..registry import Family, Identity
-from .spec import HINT_WIDTHS, ControlNetSpec, infer_spec, told_by_encoder
+from .spec import ControlNetSpec, infer_spec, told_by_encoder
 
 # Names of the encoders of hints, the first's and the query's.
 _HINTS = ("input_hint_block", "input_cond_block")
@@ -37,7 +37,7 @@ def key_map(spec: ControlNetSpec) -> KeyMap:
         entries += renamed(f"zero_convs.{index}.0", f"encoder.controlnet_down_blocks.{index}")
     entries += renamed("middle_block_out.0", "encoder.controlnet_mid_block")
     # Published convolutions and activations take turns in one sequence.
-    layers = ("conv_in", *(f"blocks.{index}" for index in range(2 * len(HINT_WIDTHS) - 2)), "conv_out")
+    layers = _hint_layers(len(spec.hint_widths))
     for source, (name, _) in zip(_HINTS, spec.hints, strict=False):
         for index, layer in enumerate(layers):
             entries += renamed(f"{source}.{2 * index}", f"hint_encoders.{name}.{layer}")
@@ -81,7 +81,7 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
             got="none of them",
             hint="Converters for ControlNet drop them: take the published file.",
         )
-    told = told_by_encoder(shapes, channels, where=where)
+    told = told_by_encoder(shapes, channels, _hint_widths(header.shapes, names), where=where)
     carried = hyper_parameters.carried(ControlNetSpec, header.metadata, family="controlnet", where=where)
     carried |= _carried(header, told)
     given = stated_values(stated, where=f"{where}: stated hyper-parameters", spec=ControlNetSpec)
@@ -92,6 +92,19 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
     alone = spec.query_channels and not any(part.startswith(_DENOISERS) for part in header.beside)
     remarks = (_WITHOUT_DENOISER,) if alone else ()
     return Identity("controlnet", "control", variant, spec, dims, header, assumed, names, remarks)
+
+
+def _hint_layers(levels: int) -> tuple[str, ...]:
+    """An encoder of hints: two convolutions for each level, the second of which makes the next one."""
+    return ("conv_in", *(f"blocks.{index}" for index in range(2 * levels - 2)), "conv_out")
+
+
+def _hint_widths(shapes: Mapping[str, tuple[int, ...]], names: str) -> tuple[int, ...]:
+    """Channels of the levels of the first hint's encoder."""
+    prefix = _HINTS[0] if names == "published" else _DIFFUSERS_HINTS[0]
+    count = sum(key.startswith(f"{prefix}.") and key.endswith(".weight") for key in shapes)
+    layers = [f"{2 * index}" for index in range(count)] if names == "published" else _hint_layers(count // 2)
+    return tuple(shapes.get(f"{prefix}.{layer}.weight", (0,))[0] for layer in layers[: count - 1 : 2])
 
 
 def _carried(header: Header, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ...errors import GlidewireError
 from ..digest import network_digest
 from ..ldm.attention import attend_by_layer, project_context
 from ..ldm.network import heads_by_level
-from .spec import HINT_FACTOR, HINT_WIDTHS, ControlNetSpec
+from .spec import ControlNetSpec
 
 # Hints that come from files of 8 bits, or from resizing, may leave their range by rounding.
 _MARGIN = 1e-3
@@ -33,7 +33,7 @@ class ControlNet(nn.Module):
         self.encoder: Any = build_encoder(spec)
         self.hint_encoders = nn.ModuleDict(
             {
-                name: ControlNetConditioningEmbedding(spec.model_channels, channels, HINT_WIDTHS)
+                name: ControlNetConditioningEmbedding(spec.model_channels, channels, spec.hint_widths)
                 for name, channels in spec.hints
             }
         )
@@ -42,8 +42,9 @@ class ControlNet(nn.Module):
         """The sum of all hints' features, which do not depend on x_t or the time.
 
         Args:
-            hints: What `spec.hints` names, "batch channels 8*height 8*width" for latents of height and width, in
-                `spec.hint_range`. Prompt Diffusion's pair is the source, then the target, along the channels.
+            hints: What `spec.hints` names, "batch channels factor*height factor*width" for latents of height and
+                width, in `spec.hint_range`; the factor is `spec.hint_factor`. Prompt Diffusion's pair is the source,
+                then the target, along the channels.
 
         Returns:
             Features "batch model_channels height width".
@@ -93,7 +94,7 @@ class ControlNet(nn.Module):
                 "latents do not fit the control network and its hints",
                 expected=f"batch x {' x '.join(map(str, expected))}",
                 got=tuple(x_t.shape),
-                hint=f"A hint's sides are {HINT_FACTOR} times the latents'.",
+                hint=f"A hint's sides are {self.spec.hint_factor} times the latents'.",
             )
         dtype = self.encoder.conv_in.weight.dtype
         skips, middle = self.encoder(
@@ -114,11 +115,11 @@ class ControlNet(nn.Module):
         return network_digest(self, self.spec, self.content_digest)
 
     def _checked(self, hints: Mapping[str, Tensor], name: str, channels: int) -> Tensor:
-        hint = hints.get(name)
-        if hint is None or hint.ndim != 4 or hint.shape[1] != channels or any(s % HINT_FACTOR for s in hint.shape[2:]):
+        hint, factor = hints.get(name), self.spec.hint_factor
+        if hint is None or hint.ndim != 4 or hint.shape[1] != channels or any(side % factor for side in hint.shape[2:]):
             raise GlidewireError(
                 f"the control network's {name!r} does not fit",
-                expected=f"batch x {channels} channels x sides that are multiples of {HINT_FACTOR}",
+                expected=f"batch x {channels} channels x sides that are multiples of {factor}",
                 got="nothing" if hint is None else tuple(hint.shape),
             )
         low, high = self.spec.hint_range
@@ -144,7 +145,7 @@ def build_encoder(spec: ControlNetSpec) -> nn.Module:
         transformer_layers_per_block=spec.transformer_depth,
         attention_head_dim=heads_by_level(spec),
         use_linear_projection=spec.linear_projection,
-        conditioning_embedding_out_channels=HINT_WIDTHS,
+        conditioning_embedding_out_channels=spec.hint_widths,
     )
     encoder.controlnet_cond_embedding = nn.Identity()  # pyrefly: ignore
     attend_by_layer(encoder)

@@ -9,9 +9,6 @@ from typing import Any
 from ..hyper_parameters import combined, matching, require
 from ..ldm.spec import Shapes, UnetSpec, told_by_shapes
 
-# Levels at which the encoders of hints halve a picture's sides; it is this much larger than the latents.
-HINT_WIDTHS = (16, 32, 96, 256)
-HINT_FACTOR = 2 ** (len(HINT_WIDTHS) - 1)
 # What shapes cannot tell, of what a control network uses.
 UNTOLD = ("num_heads", "num_head_channels", "norm_groups", "pooled")
 
@@ -23,11 +20,13 @@ class ControlNetSpec(UnetSpec):
     Attributes:
         hint_channels: Channels of the first hint: a picture, or Prompt Diffusion's pair of example pictures.
         query_channels: Channels of Prompt Diffusion's query; 0 for a ControlNet.
+        hint_widths: Widths of the levels of the encoders of hints, each of half the side of the one before.
         pooled: Whether residuals are averaged over the picture, as shuffled hints need.
     """
 
     hint_channels: int = 3
     query_channels: int = 0
+    hint_widths: tuple[int, ...] = (16, 32, 96, 256)
     pooled: bool = False
 
     def __post_init__(self) -> None:
@@ -35,13 +34,19 @@ class ControlNetSpec(UnetSpec):
         require(self.context_width > 0, self, "context_width", "a positive number")
         require(self.hint_channels > 0, self, "hint_channels", "a positive number")
         require(self.query_channels >= 0, self, "query_channels", "0 or more")
+        require(min(self.hint_widths, default=0) > 0, self, "hint_widths", "positive numbers")
 
     @property
     def hints(self) -> tuple[tuple[str, int], ...]:
-        """Names and channels of the pictures that it is controlled by, 8 times as large as the latents."""
+        """Names and channels of the pictures that it is controlled by."""
         if not self.query_channels:
             return (("hint", self.hint_channels),)
         return (("example_pair", self.hint_channels), ("query", self.query_channels))
+
+    @property
+    def hint_factor(self) -> int:
+        """Sides of a hint over those of the latents: 8 of the published models, as of their autoencoder."""
+        return 2 ** (len(self.hint_widths) - 1)
 
     @property
     def hint_range(self) -> tuple[float, float]:
@@ -64,12 +69,15 @@ PUBLISHED: Mapping[str, ControlNetSpec] = {
 }
 
 
-def told_by_encoder(shapes: Shapes, hints: Sequence[int], *, where: str) -> dict[str, Any]:
+def told_by_encoder(
+    shapes: Shapes, hints: Sequence[int], hint_widths: tuple[int, ...], *, where: str
+) -> dict[str, Any]:
     """What keys and shapes tell, by the spec's names.
 
     Args:
         shapes: Shape of each tensor of the encoder by diffusers' key.
         hints: Channels of the first hint and of the query, 0 for none.
+        hint_widths: Channels of the levels of the first hint's encoder.
         where: Named in errors.
 
     Raises:
@@ -78,7 +86,7 @@ def told_by_encoder(shapes: Shapes, hints: Sequence[int], *, where: str) -> dict
     # It ends in residuals, and takes as many channels as the denoiser predicts.
     channels = shapes.get("conv_in.weight", (0, 0))[1:2]
     told = told_by_shapes({**shapes, "conv_out.weight": channels}, where=where)
-    return {**told, "hint_channels": hints[0], "query_channels": hints[1]}
+    return {**told, "hint_channels": hints[0], "query_channels": hints[1], "hint_widths": hint_widths}
 
 
 def infer_spec(

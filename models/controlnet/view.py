@@ -11,7 +11,6 @@ from ..ldm.attention import given, projected_context
 from ..ldm.network import LatentDenoiser
 from ..ldm.view import DenoiserView
 from .network import ControlNet
-from .spec import HINT_FACTOR
 
 # What a control network has in common with the denoiser whose encoder it copies.
 _SHARED = ("model_channels", "channel_mult", "num_res_blocks", "context_width")
@@ -106,7 +105,7 @@ class Controlled(DenoiserView):
         if hint is None:
             raise GlidewireError(
                 f"the denoiser's condition '{self.name}.{name}' is missing",
-                expected=f"batch x {channels} channels x sides {HINT_FACTOR} times the latents'",
+                expected=f"batch x {channels} channels x sides {self.control.spec.hint_factor} times the latents'",
                 got=", ".join(sorted(conditioning)) or "no condition",
             )
         return hint

@@ -223,15 +223,24 @@ def test_two_control_networks_add_up() -> None:
     assert len({view.digest() for view in (denoiser, once, twice, Controlled(denoiser, control))}) == 4
 
 
+@pytest.mark.parametrize("widths", [(16, 32, 96, 256), (4, 8), (6,)])
 @torch.no_grad()
-def test_both_layouts_hold_the_same_network(tmp_path: Path) -> None:
-    spec = replace(TINY, hint_channels=6, query_channels=3)
+def test_both_layouts_hold_the_same_network(tmp_path: Path, widths: tuple[int, ...]) -> None:
+    spec = replace(TINY, hint_channels=6, query_channels=3, hint_widths=widths)
     control = randomised(ControlNet(spec))
     for layout in (key_map, diffusers_key_map):
         save_published(control, layout(spec), tmp_path / "m", metadata={})
         again = load(tmp_path / "m", stated={"num_heads": 2, "norm_groups": 4})
         assert again.spec == spec
         assert all(torch.equal(value, again.state_dict()[key]) for key, value in control.state_dict().items())
+
+
+@torch.no_grad()
+def test_a_hint_is_as_many_times_larger_as_its_encoder_halves_it() -> None:
+    for widths, factor in (((4,), 1), ((4, 8, 8), 4)):
+        control = randomised(ControlNet(replace(TINY, hint_widths=widths)))
+        assert control.spec.hint_factor == factor
+        assert control.encode({"hint": torch.rand(1, 3, 4 * factor, 8 * factor)}).shape == (1, 8, 4, 8)
 
 
 def test_names_and_numbers_of_bad_input() -> None:
@@ -259,6 +268,10 @@ def test_names_and_numbers_of_bad_input() -> None:
     ):
         with pytest.raises(GlidewireError, match=message):
             call()
-    for changes, message in (({"context_width": 0}, "context_width"), ({"hint_channels": 0}, "hint_channels")):
-        with pytest.raises(GlidewireError, match=f"{message} does not fit; expected a positive number; got 0"):
+    for changes, message in (
+        ({"context_width": 0}, "context_width does not fit; expected a positive number; got 0"),
+        ({"hint_channels": 0}, "hint_channels does not fit; expected a positive number; got 0"),
+        ({"hint_widths": ()}, r"hint_widths does not fit; expected positive numbers; got \(\)"),
+    ):
+        with pytest.raises(GlidewireError, match=message):
             replace(TINY, **changes)
