@@ -27,11 +27,11 @@ _FITTED = 8000  # pairs of embeddings that components and buckets are fitted to
 
 
 def mini_spec(clip: ClipModel) -> AutoregressivePriorSpec:
-    """As many components as tell something (24 of mini CLIP's 96 hold all but a thousandth of the variance)."""
+    """As many components as tell something (32 of mini CLIP's 96 hold all but a thousandth of the variance)."""
     text = clip.spec.text
     return AutoregressivePriorSpec(
         embedding_width=text.projection,
-        kept=24,
+        kept=32,
         buckets=64,
         dot_buckets=8,
         text_positions=text.positions,

@@ -21,7 +21,7 @@ def test_it_learns_codes_that_hold_the_embeddings(minis: Path, scenes: Path, tmp
     lesson = AutoregressiveLesson(course, pool, clip, scenes, torch.device("cpu"))
     path = train(Run(lesson, tmp_path))
     model = load_autoregressive_prior(path)
-    assert model.clip == "mini-clip" and model.network.spec.kept == 24
+    assert model.clip == "mini-clip" and model.network.spec.kept == 32
     known = rows(lesson.pictures, torch.arange(40).numpy())
     back = model.network.codec.decode(model.network.codec.encode(known))
     assert (back - known).square().sum() < 0.1 * (known - known.mean(dim=0)).square().sum()
