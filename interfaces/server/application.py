@@ -32,7 +32,7 @@ from . import (
     user_files,
 )
 from .access import Access
-from .connections import NEWCOMERS, Crowded, Newcomers, Runner, allow_many
+from .connections import Crowded, Runner, allow_many, watch
 from .guard import add_headers, guard
 from .job_store import JobStore
 from .outbox import Outbox
@@ -98,11 +98,11 @@ def open_server(
 
 def make_application(server: Server) -> web.Application:
     """The application of a server: routes, guard, and a worker that lives as long as the application."""
-    newcomers = Newcomers()
-    application = web.Application(middlewares=[newcomers.hear, guard], client_max_size=LONGEST_PROMPT)
-    application[SERVER], application[NEWCOMERS] = server, newcomers
+    application = web.Application(middlewares=[guard], client_max_size=LONGEST_PROMPT)
+    application[SERVER] = server
     application[node_routes.DESCRIPTIONS] = node_routes.Descriptions()
     application.on_response_prepare.append(add_headers)
+    watch(application)
     application.cleanup_ctx.append(_life)
     for prefix in ("", "/api"):
         application.router.add_get(f"{prefix}/ws", editor_socket.editor_socket)

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 from glidewire.interfaces.server.application import make_application
-from glidewire.interfaces.server.connections import HEAD_SECONDS, Runner
+from glidewire.interfaces.server.connections import Runner
 from glidewire.interfaces.server.state import Server
 
 
@@ -74,16 +74,16 @@ class Running:
 
 
 @contextmanager
-def serving(server: Server, *, head_seconds: float = HEAD_SECONDS) -> Iterator[Running]:
-    """Run a server in a thread of its own until the block ends."""
+def serving(server: Server, port: int = 0, **patience: float) -> Iterator[Running]:
+    """Run a server in a thread of its own until the block ends; `patience` is the runner's."""
     loop = asyncio.new_event_loop()
     ready = threading.Event()
     ports: list[int] = []
 
     async def start() -> Runner:
-        runner = Runner(make_application(server), head_seconds=head_seconds)
+        runner = Runner(make_application(server), **patience)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
         ports.append(runner.addresses[0][1])
         return runner

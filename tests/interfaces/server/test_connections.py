@@ -1,14 +1,18 @@
-"""Connections that never get to the point (slow headers) are let go of; those that did stay."""
+"""Connections that hold the server up (slow heads, bodies and readers) are let go of; the others stay."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import gzip
+import select
 import socket
+from types import SimpleNamespace
 
 import pytest
-from glidewire.interfaces.server.connections import Crowded, Newcomers, allow_many
+from aiohttp import web
+from glidewire.interfaces.server import connections
+from glidewire.interfaces.server.connections import Crowded, Newcomers, Readers, allow_many
 
 HEAD = b"GET /users HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
 
@@ -52,6 +56,45 @@ def test_a_connection_that_has_asked_once_stays_open(make_server, run_server):
             silent.settimeout(60)
             assert silent.recv(100) == b""  # so much time has passed
         ask(raw, running.port)
+
+
+def test_who_reads_may_take_as_long_as_the_reply_is_and_its_next_request_ends_the_count():
+    async def work() -> list[list[Connection]]:
+        readers, short, long = Readers(), Connection(), Connection()
+        began = asyncio.get_running_loop().time()
+        await readers.begin(SimpleNamespace(protocol=short), web.Response(body=b"x"))
+        await readers.begin(SimpleNamespace(protocol=long), web.Response(body=b"x" * 2**20))  # 64 s at the least speed
+        await readers.begin(SimpleNamespace(protocol=Connection()), web.WebSocketResponse())
+        found = [readers.overdue([short, long], began + at, 10.0) for at in (9.0, 12.0, 73.0, 76.0)]
+        readers.forget(short)
+        found.append(readers.overdue([short, long], began + 1000.0, 10.0))
+        return [[("short", "long")[one is long] for one in ones] for ones in found]
+
+    assert asyncio.run(work()) == [[], ["short"], ["short"], ["short", "long"], ["long"]]
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="the client of this test waits with poll")
+@pytest.mark.parametrize(
+    "path", ["/view?filename=large.txt", "/userdata?dir=many"], ids=["a file", "a reply in memory"]
+)
+def test_a_client_that_never_reads_its_reply_is_let_go_of(make_server, run_server, tmp_path, path, monkeypatch):
+    monkeypatch.setattr(connections, "_SLOWEST", 2**40)
+    server = make_server()
+    with (tmp_path / "output" / "large.txt").open("wb") as file:
+        file.truncate(2**25)
+    many = server.user / "files" / "many"
+    many.mkdir()
+    for index in range(600):  # 200 letters each: more than what two sockets hold without being read
+        (many / f"{index:03}{'x' * 180}.json").touch()
+    with run_server(server, reply_seconds=0.1) as running:
+        with socket.socket() as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.connect(("127.0.0.1", running.port))
+            raw.sendall(b"".join(b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % path.encode() for _ in range(100)))
+            waiting = select.poll()
+            waiting.register(raw, select.POLLERR | select.POLLHUP)
+            assert waiting.poll(60_000), "the connection is still open"
+        assert running.get("/users").status == 200
 
 
 def test_compressed_bodies_are_refused_unopened_decompression_bomb(running):
