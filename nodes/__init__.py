@@ -105,6 +105,7 @@ from .latent_conditions import (
     load_clip_text_encoder,
 )
 from .latent_diffusion import latent_denoiser, latent_inpainting_denoiser, load_latent_denoiser
+from .latent_guiding import latent_clip_guidance, latent_noised_clip_guidance
 from .latent_pictures import (
     encode_boxes,
     latent_depth_denoiser,
@@ -298,9 +299,11 @@ __all__ = [
     "labelled_grid",
     "laion_prior_denoiser",
     "laion_prior_sampler",
+    "latent_clip_guidance",
     "latent_denoiser",
     "latent_depth_denoiser",
     "latent_inpainting_denoiser",
+    "latent_noised_clip_guidance",
     "latent_semantic_denoiser",
     "latent_upscaling_denoiser",
     "layout_overlap",

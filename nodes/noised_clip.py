@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
+from torch import Tensor
+
 from ..diffusion import guidance
 from ..diffusion.denoiser import Denoiser
 from ..errors import GlidewireError
@@ -95,6 +97,11 @@ def noised_clip_guidance(
 
     Source: Nichol et al. 2021 (GLIDE), eq. 8; Dhariwal & Nichol 2021 (2105.05233), algorithms 1 and 2.
     """
+    return guidance.gradient_guidance(denoiser, model.towards(embedding_of(text)), scale, start, end)
+
+
+def embedding_of(text: Condition) -> Tensor:
+    """The embedding "1 width" of a text by noised CLIP; raises a GlidewireError for a text of another model."""
     embedding = text.tensors.get(_EMBEDDING)
     if embedding is None:
         raise GlidewireError(
@@ -103,4 +110,4 @@ def noised_clip_guidance(
             got=", ".join(sorted(text.tensors)) or "nothing",
             hint="Encode it with the noised CLIP text encoder.",
         )
-    return guidance.gradient_guidance(denoiser, model.towards(embedding), scale, start, end)
+    return embedding

@@ -73,6 +73,21 @@ class Autoencoder(Handle):
         """
         return self.network.decode(self._placed(latents / self.spec.latent_scale)).float().cpu()
 
+    def decode_smoothly(self, latents: Tensor) -> Tensor:
+        """The picture of scaled latents for gradients: where they are, a VQ model's not replaced by codes.
+
+        Args:
+            latents: "batch code_channels height width".
+
+        Returns:
+            "batch channels factor*height factor*width", about [-1, 1], float32 on the latents' device.
+
+        Raises:
+            GlidewireError: Another number of channels.
+        """
+        placed = self._placed(latents / self.spec.latent_scale)
+        return self.network.decode(placed, quantise=False).to(latents.device, torch.float32)
+
     def _placed(self, values: Tensor) -> Tensor:
         weight = next(self.network.parameters())
         return values.to(weight.device, weight.dtype)

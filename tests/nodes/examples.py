@@ -424,6 +424,20 @@ EXAMPLES: dict[str, Example] = {
         "classes": "a cube\na sphere",
         "label": 1,
     },
+    # latent_guiding
+    "latent_clip_guidance": lambda m: {
+        "denoiser": m.latent_denoiser(),
+        "autoencoder": m.autoencoder,
+        "model": m.clip,
+        "text": m.embedding(1, 6),
+        "cutouts": 3,
+    },
+    "latent_noised_clip_guidance": lambda m: {
+        "denoiser": m.latent_denoiser(),
+        "autoencoder": m.autoencoder,
+        "model": m.noised_clip,
+        "text": Condition({"noised_clip_text": torch.ones(1, 6)}),
+    },
     # replacement
     "repaint_sampler": lambda m: {
         "denoiser": m.denoiser(),

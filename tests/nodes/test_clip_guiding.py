@@ -82,17 +82,11 @@ def test_bad_input_is_refused(materials: Any) -> None:
     with pytest.raises(GlidewireError, match=r"the embedding is another CLIP's.*got another"):
         clip_guiding.clip_guidance(denoiser, materials.clip, Embedding(text.tensor, "another"))
     with pytest.raises(GlidewireError, match="the sample lives in another space than the denoiser"):
-        clip_guiding.clip_guidance(latent_leaf(materials), materials.clip, text)
+        clip_guiding.clip_guidance(materials.latent_denoiser(), materials.clip, text)
     with pytest.raises(GlidewireError, match="a classifier needs classes; expected two lines or more; got 1"):
         clip_guiding.classifier_guidance(denoiser, materials.noised_clip, "a cube\n", context=QUIET)
     with pytest.raises(GlidewireError, match=r"impossible class; .*got 2 classes, class 2"):
         clip_guiding.classifier_guidance(denoiser, materials.noised_clip, "a\nb", 2, context=QUIET)
-
-
-def latent_leaf(materials: Any) -> Any:
-    from glidewire.nodes import latent_diffusion
-
-    return latent_diffusion.latent_denoiser(materials.latent_model(), materials.latent_text())
 
 
 def test_the_score_of_every_step_is_told_to_the_inspector_and_nothing_else_changes(materials: Any) -> None:
