@@ -39,6 +39,7 @@ def hybrid(
     schedule: NoiseSchedule,
     weight: SnrWeight,
     generator: torch.Generator,
+    noise: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Mean losses of a batch: the hybrid loss (Nichol & Dhariwal 2021, eq. 16) with the eps error weighted.
 
@@ -48,12 +49,13 @@ def hybrid(
         schedule: The training schedule.
         weight: Of the eps error.
         generator: What draws timesteps and noise.
+        noise: The noise itself, where it shall not be white.
 
     Returns:
         Means: "total", "mse" and "vlb" in bits per dimension.
     """
     timesteps = stratified(len(x_0), len(schedule), generator).to(x_0.device)
-    noise = torch.randn(x_0.shape, generator=generator).to(x_0.device)
+    noise = torch.randn(x_0.shape, generator=generator).to(x_0.device) if noise is None else noise
     x_t = losses.q_sample(x_0, timesteps, noise, schedule)
     with torch.autocast(x_0.device.type, torch.bfloat16):
         output = network(x_t, timesteps)

@@ -37,8 +37,8 @@ CaptionedEnlarger = Callable[[Sequence[str], NDArray[np.uint8], Sequence[int], i
 Enlarger = Callable[[NDArray[np.uint8], Sequence[int]], NDArray[np.uint8]]
 """(small pictures uint8 [count height width 3], their seeds) to pictures of twice the side."""
 
-UPSAMPLING = Sampling("8", eta=0.0)
-"""An upsampler has little left to choose: few steps, and no noise in between."""
+UPSAMPLING = Sampling("8", eta=1.0)
+"""An upsampler has little left to choose: few steps; fresh noise in between covers the errors of the first."""
 
 
 def inpainting_painter(model: GlideModel, sampling: Sampling) -> Inpainter:

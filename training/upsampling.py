@@ -66,6 +66,9 @@ class UpsamplingCourse(Course):
         degraded: Share of small pictures that are degraded blindly, up to `strength`.
         strength: See `degraded`.
         noise: Upper bound of the deviation of noise in small pictures (Ho et al. 2021, section 4.2).
+        offset: Deviation of what is added to eps over the whole crop and, as smoothly, over its quarters: white noise
+            hardly has colours as broad as these, a network that never meets them takes them for the picture's, and the
+            errors of a few large steps stay in what is drawn.
         snr_limits: Of the weight of the eps error; see `hybrid.SnrWeight`.
         weight_limits: Of the same.
     """
@@ -83,6 +86,7 @@ class UpsamplingCourse(Course):
     degraded: float = 0.15
     strength: float = 0.6
     noise: float = 0.03
+    offset: float = 0.25
     snr_limits: tuple[float, float] = (0.3, 10.0)
     weight_limits: tuple[float, float] = (0.2, 20.0)
 
@@ -108,6 +112,14 @@ def small(pictures: Tensor, course: UpsamplingCourse, rng: np.random.Generator) 
     levels = torch.from_numpy(rng.uniform(0, course.noise, (len(found), 1, 1, 1)).astype(np.float32))
     grain = torch.from_numpy(rng.standard_normal(tuple(found.shape), dtype=np.float32))
     return ((found + levels * grain).clamp(-1, 1) * 127.5).round() / 127.5
+
+
+def broad_noise(like: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    """White noise "batch channels height width" with broad colours of so much deviation added at two scales."""
+    count, channels, *size = like.shape
+    whole, quarters = (torch.randn(count, channels, side, side, generator=generator) for side in (1, 4))
+    broad = whole + F.interpolate(quarters, size=size, mode="bilinear")
+    return (torch.randn(like.shape, generator=generator) + deviation * broad).to(like)
 
 
 class UpsamplingLesson(Lesson):
@@ -166,7 +178,7 @@ class UnclipUpsamplingLesson(UpsamplingLesson):
         x_0, low, _ = self.batch(step)
         generator = self.course.generator(step)
         timesteps = stratified(len(x_0), len(self.schedule), generator).to(self.device)
-        noise = torch.randn(x_0.shape, generator=generator).to(self.device)
+        noise = broad_noise(x_0, self.numbers.offset, generator)
         x_t = losses.q_sample(x_0, timesteps, noise, self.schedule)
         with torch.autocast(self.device.type, torch.bfloat16):
             output = self.network(x_t, timesteps, {"low_res": low})
@@ -214,7 +226,9 @@ class GlideUpsamplingLesson(UpsamplingLesson):
         def network(x_t: Tensor, timesteps: Tensor) -> Tensor:
             return self.network(x_t, timesteps, {**text, "low_res": low})
 
-        return hybrid(network, x_0, self.schedule, self.weight, self.course.generator(step))
+        generator = self.course.generator(step)
+        noise = broad_noise(x_0, self.numbers.offset, generator)
+        return hybrid(network, x_0, self.schedule, self.weight, generator, noise)
 
     def enlarged(self, averaged: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """See `UpsamplingLesson.enlarged`."""

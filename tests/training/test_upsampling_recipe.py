@@ -18,6 +18,7 @@ from glidewire.training.upsampling import (
     GlideUpsamplingLesson,
     UnclipUpsamplingLesson,
     UpsamplingCourse,
+    broad_noise,
     crops,
     small,
 )
@@ -48,6 +49,18 @@ def test_small_pictures_are_means_that_went_through_something() -> None:
     again = small(pictures, UpsamplingCourse(blurred=0.5, degraded=0.5), np.random.default_rng(0))
     assert torch.equal(found, again) and found.abs().max() <= 1
     assert ((found - means).flatten(1).abs().mean(1) > 1e-3).all()
+
+
+def test_broad_noise_has_colours_that_white_noise_lacks() -> None:
+    def means(deviation: float, side: int) -> torch.Tensor:
+        noise = broad_noise(torch.zeros(400, 3, 32, 32), deviation, torch.Generator().manual_seed(0))
+        return torch.nn.functional.adaptive_avg_pool2d(noise, side)
+
+    white = 1 / 32  # the deviation of a mean over the picture
+    assert abs(float(means(0.0, 1).std()) - white) < 0.2 * white
+    assert float(means(0.25, 1).std()) > 0.25
+    within = means(0.25, 4)
+    assert float((within - within.mean(dim=(2, 3), keepdim=True)).std()) > 1.5 * float(means(0.0, 4).std())
 
 
 def test_bytes_and_pixels_are_one_another_s_way_back() -> None:
