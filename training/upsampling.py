@@ -26,6 +26,7 @@ from ..models.unclip import checkpoint
 from ..models.unclip.model import PIXELS
 from ..models.unclip.spec import UpsamplerSpec
 from ..models.unclip.upsampler import Upsampler
+from ..models.unclip.upsampling import load_upsampler
 from ..scenes import render
 from . import batches
 from .commands import Options, recipe_command, run_command
@@ -196,6 +197,18 @@ class UnclipUpsamplingLesson(UpsamplingLesson):
         save_published(averaged, checkpoint.key_map(UNCLIP), path, metadata=strings, dtype=torch.float16)
 
 
+@torch.no_grad()
+def begin_alike(unet: nn.Module, known: nn.Module) -> None:
+    """Give a U-Net, in place, each tensor of another's that fits it, and the filters of eps where it has variance too.
+
+    What the timestep does to a block differs, in GLIDE a scale and a shift, and is learnt anew.
+    """
+    ours = unet.state_dict()
+    for name, value in known.state_dict().items():
+        if name.startswith("conv_out.") or ours[name].shape == value.shape:
+            ours[name][: len(value)].copy_(value)
+
+
 class GlideUpsamplingLesson(UpsamplingLesson):
     """GLIDE's upsampler: it sees the small picture beside x_t, and the caption (Nichol et al. 2021, section 4.1).
 
@@ -204,16 +217,26 @@ class GlideUpsamplingLesson(UpsamplingLesson):
         pool: Training scenes.
         base: The base model, whose text transformer it keeps.
         device: To train on.
+        like: unCLIP's upsampler, whose convolutions it begins with.
     """
 
     name = "mini-glide-upsampler"
 
-    def __init__(self, course: UpsamplingCourse, pool: Pool, base: GlideModel, device: torch.device) -> None:
+    def __init__(
+        self,
+        course: UpsamplingCourse,
+        pool: Pool,
+        base: GlideModel,
+        device: torch.device,
+        like: Upsampler | None = None,
+    ) -> None:
         super().__init__(course, pool, device)
         self.base, self.tokenizer = base, base.tokenizer
         self.network = GlideTextToImage(glide_spec(base.spec)).initialise(course.seed).to(device)
         self.network.text.load_state_dict(base.network.text.state_dict())
         self.network.text.requires_grad_(False)
+        if like is not None:
+            begin_alike(self.network.unet, like.unet)
         self.model = self.network
         self.schedule = schedules.SCHEDULES[self.network.spec.schedule]()
 
@@ -244,13 +267,15 @@ class GlideUpsamplingLesson(UpsamplingLesson):
 def lesson(
     options: Options,
     base: Annotated[Path | None, typer.Option(help="Mini GLIDE, for GLIDE's upsampler; without it unCLIP's.")] = None,
+    like: Annotated[Path | None, typer.Option(help="unCLIP's upsampler, for GLIDE's to begin with.")] = None,
 ) -> UpsamplingLesson:
     """Train a mini upsampler, or go on with the run in OUT."""
     course, where = options.course(UpsamplingCourse), options.where
     pool = options.opened(course, SIDE)
     if base is None:
         return UnclipUpsamplingLesson(course, pool, where)
-    return GlideUpsamplingLesson(course, pool, load_model(base, device=where), where)
+    known = None if like is None else load_upsampler(like, device=where).network
+    return GlideUpsamplingLesson(course, pool, load_model(base, device=where), where, known)
 
 
 if __name__ == "__main__":

@@ -89,3 +89,15 @@ def test_glide_s_upsampler_keeps_the_text_transformer(glide: GlideModel, large_p
     assert glide_upsampling(model)(np.full((1, 32, 32, 3), 128, np.uint8), [0]).shape == (1, 64, 64, 3)
     shares = measured(path, 2, tmp_path)
     assert shares is not None and "verdict kept at 64 px" in shares
+
+
+def test_glide_s_upsampler_begins_with_the_convolutions_of_unclip_s(large_pool: Pool, glide: GlideModel) -> None:
+    known = UnclipUpsamplingLesson(COURSE, large_pool, CPU).network
+    fresh = GlideUpsamplingLesson(COURSE, large_pool, glide, CPU).network.unet.state_dict()
+    found = GlideUpsamplingLesson(COURSE, large_pool, glide, CPU, known).network.unet.state_dict()
+    theirs = known.unet.state_dict()
+    for name in ("conv_in.weight", "mid_block.resnets.0.conv1.weight", "up_blocks.0.resnets.0.conv_shortcut.weight"):
+        assert torch.equal(found[name], theirs[name])
+    assert torch.equal(found["conv_out.weight"][:3], theirs["conv_out.weight"])
+    assert torch.equal(found["conv_out.weight"][3:], fresh["conv_out.weight"][3:])
+    assert torch.equal(found["mid_block.attentions.0.to_q.weight"], fresh["mid_block.attentions.0.to_q.weight"])
