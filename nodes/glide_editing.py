@@ -23,8 +23,8 @@ from .sockets import Condition, Image, Mask, Sample
 def glide_inpainting_denoiser(
     model: Socket[GlideModel, "channels context width @space @sides"],
     text: Socket[Condition, "_ context width"],
-    image: Socket[Image, "_ height width 3"],
-    mask: Socket[Mask, "_ height width"],
+    image: Socket[Image, "_ rows columns 3"],
+    mask: Socket[Mask, "_ rows columns"],
 ) -> Socket[Denoiser, "channels @space @sides"]:
     """GLIDE fine-tuned for inpainting: it sees what is kept of a picture, and where, beside x_t.
 
@@ -74,8 +74,8 @@ def glide_upsampler_denoiser(
     model: Socket[GlideModel, "channels context width @space @sides"],
     text: Socket[Condition, "_ context width"],
     sample: Socket[Sample, "_ channels _ _ @space"],
-    image: Socket[Image, "_ height width 3"] | None = None,
-    mask: Socket[Mask, "_ height width"] | None = None,
+    image: Socket[Image, "_ rows columns 3"] | None = None,
+    mask: Socket[Mask, "_ rows columns"] | None = None,
 ) -> Socket[Denoiser, "channels @space @sides"]:
     """GLIDE's upsampler: it sees a small picture, enlarged, beside x_t.
 

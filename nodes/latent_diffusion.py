@@ -99,8 +99,8 @@ def latent_denoiser(
 def latent_inpainting_denoiser(
     model: Socket[LatentModel, "channels width @space @sides"],
     autoencoder: Socket[Autoencoder, "channels @space"],
-    image: Socket[Image, "_ height width 3"],
-    mask: Socket[Mask, "_ height width"],
+    image: Socket[Image, "_ rows columns 3"],
+    mask: Socket[Mask, "_ rows columns"],
     condition: Socket[Condition, "_ _ width"] | None = None,
 ) -> Socket[Denoiser, "channels @space @sides"]:
     """A latent denoiser that was trained for inpainting: it sees the masked picture's latents and the mask.

@@ -64,7 +64,7 @@ def latent_upscaling_denoiser(
 def latent_depth_denoiser(
     model: Socket[LatentModel, "channels width @space @sides"],
     autoencoder: Socket[Autoencoder, "channels @space"],
-    depth: Socket[Image, "_ height width 3"],
+    depth: Socket[Image, "_ rows columns 3"],
     condition: Socket[Condition, "_ _ width"] | None = None,
 ) -> Socket[Denoiser, "channels @space @sides"]:
     """A latent denoiser that follows a depth map (Stable Diffusion 2 depth).
@@ -163,7 +163,7 @@ def load_segmentation_encoder(
 def latent_semantic_denoiser(
     model: Socket[LatentModel, "channels width @space @sides"],
     encoder: Socket[SpatialRescaler, "classes"],
-    segmentation: Socket[Image, "_ height width 3"],
+    segmentation: Socket[Image, "_ rows columns 3"],
     condition: Socket[Condition, "_ _ width"] | None = None,
 ) -> Socket[Denoiser, "channels @space @sides"]:
     """A latent denoiser that follows a segmentation, which it sees, encoded, beside x_t.

@@ -97,6 +97,13 @@ def test_the_docstring_says_what_it_does_each_input_the_shapes_and_the_source(de
     assert paper or documentation.source == "none (utility).", "a paper with its year, or `Source: none (utility).`"
 
 
+@every_node
+def test_the_width_of_a_picture_is_no_width_of_features(declaration: NodeDeclaration):
+    words = [socket.dims.split() for socket in (*declaration.inputs, *declaration.outputs) if "width" in socket.dims]
+    of_pictures = {"height" in dims for dims in words if "width" in dims}
+    assert len(of_pictures) < 2, "one name for two axes: they would have to be equal"
+
+
 # Ids are forever
 
 
