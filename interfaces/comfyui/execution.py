@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ...errors import GlidewireError
 from ...graph_runtime import codec
 from ...graph_runtime.arguments import coerce, literal
 from ...graph_runtime.cache.frames import CacheFrames
@@ -21,6 +22,7 @@ from ...graph_runtime.graph import NodeCall
 from ...graph_runtime.mapping import per_item
 from ...graph_runtime.results import digest_or_none
 from ...graph_runtime.widgets import File
+from .. import sources
 from ..version import versions
 from . import host
 from .cache import passing_cache, shared_cache
@@ -49,7 +51,8 @@ def context_of(
         prompt, extra: What the host gives to nodes that save: the API form, and the saved workflow in "workflow".
     """
     facts = environment(host.policy())
-    cache = passing_cache() if of_this_process(values) else shared_cache()
+    passing = of_this_process(values) or sources.restart_advice() is not None
+    cache = passing_cache() if passing else shared_cache()
     report = host.ProgressReport()
     told = {"workflow": (extra or {}).get("workflow"), "prompt": prompt}
     told = {**told, "glidewire": versions()} if declaration.effect else {}
@@ -92,6 +95,10 @@ def execute(declaration: NodeDeclaration, **inputs: Any) -> Any:
                 results = _call(declaration, values, context)
         except CancelledError:
             host.raise_interrupted()
+            raise
+        except Exception as problem:
+            if advice := sources.restart_advice():
+                raise GlidewireError(f"{type(problem).__name__}: {problem}", hint=advice) from problem
             raise
         if where is not None and key is not None:
             where.keep(_kept(declaration, results), time.perf_counter() - begun)

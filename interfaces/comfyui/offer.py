@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from ...graph_runtime.registry import Registry, collect
+from .. import sources
 from ..session import pack_registry
 from ..surroundings import PACKAGE
 from . import host
@@ -27,6 +28,7 @@ def host_registry() -> Registry:
 
 def offer() -> tuple[dict[str, type], dict[str, str]]:
     """NODE_CLASS_MAPPINGS and NODE_DISPLAY_NAME_MAPPINGS; the host is told of the rest on the way."""
+    sources.remember("ComfyUI")
     host.offer_own_folder()
     offer_store()
     offer_routes(host_registry())

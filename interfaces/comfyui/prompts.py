@@ -15,6 +15,7 @@ from ...graph_runtime.graph import Graph
 from ...graph_runtime.keys import Keys
 from ...graph_runtime.registry import Registry
 from ...graph_runtime.results import digest_or_none
+from .. import sources
 from ..session import pack_registry
 from . import host
 from .cache import shared_cache
@@ -103,6 +104,9 @@ def keys_of(prompt_id: str) -> PromptKeys | None:
     global _last  # one prompt runs at a time
     if _last[0] != prompt_id:
         prompt = _running(prompt_id)
+        if advice := sources.restart_advice():  # what old and new modules make together belongs under no key
+            host.LOG.warning("%s Until then no results are kept.", advice)
+            prompt = None
         try:
             facts = environment(host.policy())
             made = None if prompt is None else PromptKeys(prompt, pack_registry(), shared_cache(), facts)

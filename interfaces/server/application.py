@@ -15,6 +15,7 @@ import platformdirs
 from aiohttp import web
 
 from ...errors import GlidewireError
+from .. import sources
 from ..session import Session
 from ..surroundings import ROOT
 from . import (
@@ -75,6 +76,7 @@ def open_server(
     Raises:
         GlidewireError: the database cannot be opened.
     """
+    sources.remember("glidewire serve")
     store = session.cache.store
     if jobs is None and store is not None:
         jobs = store.folder.parent / "server.sqlite"

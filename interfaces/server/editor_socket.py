@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiohttp import WSMsgType, web
 
 from .frames import Message
+from .narration import afterwards
 from .outbox import SEEN, Connection
 from .state import SERVER
 from .submission import LONGEST_CLIENT
@@ -36,7 +37,10 @@ async def editor_socket(request: web.Request) -> web.StreamResponse:
     client = named if 0 < len(named) <= LONGEST_CLIENT and named.isprintable() else uuid.uuid4().hex
     connection = Connection(client, socket)
     connection.put(server.worker.status(client))
-    for message in server.worker.replay(client):
+    missed = [
+        (job, server.store.outcome(job.id)) for job in server.store.ended_since(client, server.outbox.left(client))
+    ]
+    for message in [*(one for told in missed for one in afterwards(*told)), *server.worker.replay(client)]:
         connection.put(message)
     server.outbox.add(connection)
     sender = asyncio.create_task(connection.drain())

@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from ...errors import GlidewireError
+from .. import sources
 from .access import COOKIE
 from .replies import Refused
 from .state import SERVER
@@ -69,7 +70,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as problem:
         _LOG.exception("%s %s failed", request.method, request.path)
         text = f"the server made a mistake of its own ({type(problem).__name__})"
-        return Refused(500, text, hint="Please report it with what the server printed.", kind="server_error").response()
+        hint = sources.restart_advice() or "Please report it with what the server printed."
+        return Refused(500, text, hint=hint, kind="server_error").response()
 
 
 def _own(status: int, problem: GlidewireError) -> Refused:

@@ -219,6 +219,16 @@ class JobStore:
             ).fetchall()
         return [_job(row) for row in rows]
 
+    def ended_since(self, client: str, moment: int, most: int = 20) -> list[Job]:
+        """The last jobs of a client that ended after a moment (milliseconds since 1970), in that order."""
+        with self._lock:
+            rows = self._base.execute(
+                f"{_SELECT} WHERE client = ? AND ended >= ? AND started IS NOT NULL ORDER BY ended DESC, serial DESC"
+                " LIMIT ?",
+                (client, moment, most),
+            ).fetchall()
+        return [_job(row) for row in reversed(rows)]
+
     def close(self) -> None:
         """Close the database."""
         with self._lock:

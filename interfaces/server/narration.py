@@ -9,6 +9,7 @@ from typing import Any, Final
 from ...graph_runtime import events
 from ...graph_runtime.graph import Graph
 from ...graph_runtime.problems import GraphProblems, NodeFailure
+from .. import sources
 from .frames import Message, NodeText, Outgoing, Preview, jpeg
 from .jobs import Job, Outcome, Status, now
 
@@ -157,11 +158,12 @@ class Narration:
             self._state(failure.node, "error", 0, 1)
         # Our own errors speak for themselves; where it was somebody else's, the lines help to report it.
         foreign = failure.error.startswith(failure.kind)
+        advice = sources.restart_advice()
         error = {
             "node_id": failure.node,
             "node_type": call.type if call else "",
             "executed": self._done(),
-            "exception_message": failure.error,
+            "exception_message": f"{failure.error} {advice}" if advice else failure.error,
             "exception_type": failure.kind,
             "traceback": failure.traceback.splitlines(keepends=True) if foreign else [],
             "current_inputs": {name: [text] for name, text in failure.inputs.items()},
@@ -213,3 +215,14 @@ class Narration:
 
     def _message(self, kind: str, *, slot: str | None = None, **data: Any) -> Message:
         return Message(kind, {**data, **self._base}, self._job.client, slot)
+
+
+def afterwards(job: Job, outcome: Outcome) -> list[Outgoing]:
+    """What a client that was away while its job ended has to be told, to stand where it would stand."""
+    told = [Message(kind, data, job.client) for kind, data in outcome.messages]
+    shown = [
+        Message("executed", {"node": node, "display_node": node, "output": output, "prompt_id": job.id}, job.client)
+        for node, output in outcome.outputs.items()
+    ]
+    over = Message("executing", {"node": None, "prompt_id": job.id}, job.client)
+    return [*told[:-1], *shown, *told[-1:], over]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from aiohttp import web
 
 from .frames import Message, NodeText, Outgoing, Preview
+from .jobs import now
 
+_MOST_REMEMBERED: Final = 1_000
 _MOST_WAITING: Final = 10_000
 _MOST_BYTES: Final = 64 * 2**20
 _SEND_SECONDS: Final = 30.0
@@ -89,6 +92,8 @@ class Outbox:
     def __init__(self) -> None:
         self._connections: set[Connection] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._opened = now()
+        self._left: OrderedDict[str, int] = OrderedDict()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """The loop in which the connections live; before it there is nobody to tell."""
@@ -101,6 +106,14 @@ class Outbox:
     def remove(self, connection: Connection) -> None:
         """A client went."""
         self._connections.discard(connection)
+        self._left[connection.client] = now()
+        self._left.move_to_end(connection.client)
+        if len(self._left) > _MOST_REMEMBERED:
+            self._left.popitem(last=False)
+
+    def left(self, client: str) -> int:
+        """When a client was last here, in milliseconds since 1970: before this server, if it was not."""
+        return self._left.get(client, self._opened)
 
     @property
     def connections(self) -> tuple[Connection, ...]:

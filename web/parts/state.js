@@ -1,9 +1,10 @@
-// What the server says of the graph that is open: asked again after every change, and when a run ends.
+// What the server says of the graph that is open: asked again after every change, when a run ends, and when
+// the server is there again.
 import { linkInto, nodesWithIds } from "./graph.js";
 import * as server from "./server.js";
 
 const WAIT = 250; // a pause in typing
-const ENDS = ["execution_success", "execution_error", "execution_interrupted", "glidewire_finished"];
+const NEWS = ["graphChanged", "execution_success", "execution_error", "execution_interrupted", "glidewire_finished", "reconnected"];
 
 /** Holds the last answer; dispatches "change" when there is a new one. */
 export class GraphState extends EventTarget {
@@ -20,7 +21,7 @@ export class GraphState extends EventTarget {
 
   /** Listen for what changes the answer. */
   start() {
-    for (const name of ["graphChanged", ...ENDS]) server.api.addEventListener(name, () => this.refresh());
+    for (const name of NEWS) server.api.addEventListener(name, () => this.refresh());
     this.refresh();
   }
 

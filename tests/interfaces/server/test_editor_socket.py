@@ -194,6 +194,55 @@ def test_a_client_that_comes_back_learns_where_its_job_stands_and_a_cancel_stops
     assert running.get(f"/history/{stopped['prompt_id']}").json[stopped["prompt_id"]]["status"]["status_str"] == "error"
 
 
+def test_a_client_that_was_away_while_its_job_ended_is_told_of_it_once(running, workflow):
+    async def work() -> list[list[tuple[str, Any]]]:
+        async with aiohttp.ClientSession() as session:
+            async with session.ws_connect(f"{running.url}/ws?clientId=me") as ws:
+                await ws.receive(10)
+            id_ = running.queue(workflow(), client_id="me")
+            running.wait(id_)
+            found = []
+            for client in ("me", "me", "another"):
+                async with session.ws_connect(f"{running.url}/ws?clientId={client}") as ws:
+                    await ws.send_json(FLAGS)
+                    found.append([heard(await ws.receive(10))])
+                    while found[-1][-1][0] != "feature_flags":
+                        found[-1].append(heard(await ws.receive(10)))
+            return found
+
+    told, again, other = asyncio.run(work())
+    kinds = [kind for kind, _ in told if kind != "status"]
+    expected = ["execution_start", "execution_cached", "executed", "execution_success", "executing", "feature_flags"]
+    assert kinds == expected
+    (shown,) = [data for kind, data in told if kind == "executed"]
+    assert shown["output"] == {"text": ["grain"]} and shown["node"] == "3"
+    assert dict(told)["executing"]["node"] is None
+    assert [kind for kind, _ in again] == [kind for kind, _ in other] == ["status", "feature_flags"]
+
+
+def test_a_client_that_comes_back_to_a_server_that_was_started_again_is_told_of_what_ended_meanwhile(
+    make_server, run_server, workflow, tmp_path
+):
+    jobs, cache = tmp_path / "jobs.sqlite", tmp_path / "cache"
+    with run_server(make_server(jobs=jobs, cache=cache)) as first:
+        old = first.queue(workflow(name="old"), client_id="me")
+        first.wait(old)
+
+    async def kinds(running: Any) -> list[tuple[str, Any]]:
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{running.url}/ws?clientId=me") as ws:
+            await ws.send_json(FLAGS)
+            said = [heard(await ws.receive(10))]
+            while said[-1][0] != "feature_flags":
+                said.append(heard(await ws.receive(10)))
+            return said
+
+    with run_server(make_server(jobs=jobs, cache=cache)) as second:
+        new = second.queue(workflow(name="new"), client_id="me")
+        second.wait(new)
+        told = asyncio.run(kinds(second))
+    assert [data["output"] for kind, data in told if kind == "executed"] == [{"text": ["new"]}]
+
+
 def test_a_client_without_a_name_gets_one_and_bad_names_are_not_taken(running):
     async def sid(query: str) -> str:
         async with aiohttp.ClientSession() as session, session.ws_connect(f"{running.url}/api/ws{query}") as ws:
