@@ -55,7 +55,8 @@ def load_t5_text_encoder(
 
     Args:
         checkpoint: A file of a T5 or of its encoder alone, such as a pipeline's text_encoder/model.safetensors.
-        vocabulary: tokenizer.json or spiece.model; empty looks in the encoder's folder and in `tokenizer` beside it.
+        vocabulary: tokenizer.json or spiece.model; empty takes what the file carries, or else looks in the encoder's
+            folder and in `tokenizer` beside it.
 
     Returns: A text encoder of "positions" tokens and states of "text_width".
 

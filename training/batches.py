@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.clip.model import ClipModel
+from ..models.imagen.model import T5TextEncoder
+from ..models.imagen.tokenizer import T5Tokenizer
+from ..models.ldm.text import TextEncoder
 from ..scenes import Caption, Described, Scene, Statement, caption, worded
 from .pool import Pool
 
@@ -58,6 +61,28 @@ def clip_texts(clip: ClipModel, found: Sequence[str]) -> dict[str, Tensor]:
     states, embedding = clip.network.encode_text(torch.stack([one.tokens for one in encoded]).to(device))
     mask = torch.arange(positions, device=device)[None] < lengths[:, None]
     return {"text_states": states, "text_embedding": embedding, "text_mask": mask}
+
+
+@torch.no_grad()
+def states(text: TextEncoder, found: Sequence[str]) -> Tensor:
+    """A text encoder's states of every text, "batch positions width"."""
+    positions, device = text.network.spec.positions, next(text.network.parameters()).device
+    tokens = torch.stack([text.tokenizer.encode(one, positions).tokens for one in found])
+    return text.network(tokens.to(device))
+
+
+def t5_words(tokenizer: T5Tokenizer, found: Sequence[str], positions: int) -> tuple[Tensor, Tensor]:
+    """Tokens and mask of texts, "batch positions" each."""
+    encoded = [tokenizer.encode(one, positions) for one in found]
+    return torch.stack([one.tokens for one in encoded]), torch.stack([one.mask for one in encoded])
+
+
+@torch.no_grad()
+def t5_states(text: T5TextEncoder, found: Sequence[str]) -> Tensor:
+    """T5's states of every text, "batch positions width"."""
+    device = next(text.network.parameters()).device
+    words = t5_words(text.tokenizer, found, text.network.spec.positions)
+    return text.network(*(part.to(device) for part in words))
 
 
 def everything(scene: Scene) -> Caption:

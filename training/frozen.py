@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from ..models.clip.model import ClipModel, load_clip
 from ..models.first_stage.model import Autoencoder, load_autoencoder
 from ..models.ldm.model import LatentModel, load_denoiser
+from ..models.ldm.text import TextEncoder, load_clip_text
 
 
 @dataclass(frozen=True)
@@ -19,18 +19,18 @@ class Frozen:
     Attributes:
         denoiser: The latent denoiser that is adapted.
         autoencoder: Makes its latents.
-        clip: Its text tower makes the denoiser's context, its image tower sees the prompts.
+        text: Makes its context.
     """
 
     denoiser: LatentModel
     autoencoder: Autoencoder
-    clip: ClipModel
+    text: TextEncoder
 
     @classmethod
-    def load(cls, denoiser: Path, autoencoder: Path, clip: Path, device: torch.device) -> Frozen:
+    def load(cls, denoiser: Path, autoencoder: Path, text: Path, device: torch.device) -> Frozen:
         """From their files, onto a device."""
         return cls(
             load_denoiser(denoiser, device=device),
             load_autoencoder(autoencoder, device=device),
-            load_clip(clip, device=device),
+            load_clip_text(text, device=device),
         )

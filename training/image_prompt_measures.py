@@ -11,11 +11,11 @@ from ..diffusion import guidance, samplers, schedules, solvers
 from ..diffusion.denoiser import Leaf
 from ..diffusion.noise import SeededNoise
 from ..models.clip.image_encoder import load_image_encoder
-from ..models.clip.model import load_clip
 from ..models.first_stage.model import load_autoencoder
 from ..models.ip_adapter.apply import prompted
 from ..models.ip_adapter.model import load_adapter
 from ..models.ldm.model import load_denoiser
+from ..models.ldm.text import load_clip_text
 from ..scenes import Described, Scene, Statement, render, sample_scene, worded
 from ..scenes.judge import judge, score
 from ..scenes.world import GROUNDS, SHAPES
@@ -54,7 +54,8 @@ def image_prompt_figures(weights: Path, beside: Path, count: int) -> dict[str, f
     Source: Ye et al. 2023 (IP-Adapter), sections 4.2 and 4.3, for what is asked.
     """
     adapter, latent = load_adapter(weights), load_denoiser(beside / "mini-ldm.safetensors")
-    clip, autoencoder = load_clip(beside / "mini-clip.safetensors"), load_autoencoder(beside / "mini-kl-f4.safetensors")
+    text = load_clip_text(beside / "mini-clip-text.safetensors")
+    autoencoder = load_autoencoder(beside / "mini-kl-f4.safetensors")
     encoder = load_image_encoder(beside / "mini-clip.safetensors")
     chosen = pairs(count)
     schedule = schedules.respace(latent.schedule, SPACING)
@@ -65,8 +66,8 @@ def image_prompt_figures(weights: Path, beside: Path, count: int) -> dict[str, f
             part = chosen[first : first + _BATCH]
             pictures = to_pixels(np.stack([render(scene, 32) for scene, _ in part]))
             tokens, none = adapter.tokens(encoder, pictures)
-            texts = batches.clip_texts(clip, [worded(stated).text for _, stated in part])["text_states"]
-            silent = batches.clip_texts(clip, [""])["text_states"]
+            texts = batches.states(text, [worded(stated).text for _, stated in part])
+            silent = batches.states(text, [""])
             towards = prompted(Leaf(latent.network, {"context": texts}), adapter, tokens, scale)
             away = prompted(Leaf(latent.network, {"context": silent}), adapter, none, scale)
             denoiser = guidance.classifier_free(towards, away, GUIDANCE)

@@ -37,10 +37,21 @@ MEASURED: Mapping[str, str] = {
         "what is drawn in which the judge (`scenes/judge.py`) finds one solid with the picture's colour, and of that "
         "in which it finds one of the caption's shape"
     ),
+    "mini-prompt-diffusion": (
+        "fresh scenes for each task, in 20 steps; other scenes are the example pairs. A map is right if it is nearer "
+        "to what its task makes than to the picture and to every other map. Pictures are made of a map and a caption "
+        "of colours and ground, at guidance scale 3, and are right if the judge (`scenes/judge.py`) finds all that is "
+        "true of the scene. *exchange* (of red and blue) was not trained"
+    ),
     "mini-glide-inpaint": _REPAINTED,
     "mini-ldm-inpaint": _REPAINTED,
     "mini-glide-upsampler": _ENLARGED,
     "mini-unclip-upsampler": _ENLARGED,
+    "mini-imagen-upsampler": _ENLARGED,
+    "mini-t5": (
+        "fresh captions; share of the variance of the states of `mini-glide-base`'s text transformer that a linear map "
+        "of its states tells, fitted to as many others"
+    ),
     "mini-ldm-upsampler": (
         "fresh scenes of 8 pixels with the caption that states all of them, guidance 3; share of the pictures of 32 "
         "pixels in which the judge (`scenes/judge.py`) finds what is true of the scene"
@@ -54,6 +65,25 @@ INTRODUCTIONS: Mapping[str, str] = {
         "IP-Adapter (Ye et al. 2023) at toy size, in the published layout: `mini-ldm`, which stays as it is, attends "
         "to four tokens that are made of `mini-clip`'s embedding of a picture. It was shown colours that captions left "
         "out."
+    ),
+    "mini-t5": (
+        "T5's encoder (Raffel et al. 2020) at toy size, of transformers' classes and in its layout, with its tokenizer "
+        "in the file: one piece for each of the few dozen words of captions. It learnt from captions to say, through "
+        "a linear map, what `mini-glide-base`'s text transformer says."
+    ),
+    "mini-imagen-base": (
+        "Imagen's first stage (Saharia et al. 2022) at toy size, in the published layout of DeepFloyd IF: "
+        "`mini-glide-base`'s U-Net, whose text is `mini-t5`'s. IF's GELU stands for GLIDE's SiLU, and it learnt from "
+        "what GLIDE predicts."
+    ),
+    "mini-imagen-upsampler": (
+        "Imagen's second stage (Saharia et al. 2022, section 2.3) at toy size, in DeepFloyd IF's published layout: "
+        "it doubles a side, seeing the small picture noised and told the noise's level, under `mini-t5`'s text."
+    ),
+    "mini-prompt-diffusion": (
+        "Prompt Diffusion (Wang et al. 2023) at toy size, in the published layout: a copy of the encoder of `mini-ldm` "
+        "sees an example pair and a query; `mini-ldm` stays as it is (the paper trains its decoder too). Trained on "
+        "edges, segmentations and negatives of scenes, and back."
     ),
     "mini-glide-base": (
         "GLIDE's base model (Nichol et al. 2021) at toy size: a text transformer and a U-Net with learned "

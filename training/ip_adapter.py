@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..diffusion import losses
 from ..models.checkpoint import save_published
+from ..models.clip.model import ClipModel, load_clip
 from ..models.hyper_parameters import SPEC, to_json
 from ..models.ip_adapter.checkpoint import key_map
 from ..models.ip_adapter.network import AdaptedLayer, IpAdapter
@@ -67,18 +68,27 @@ class IpAdapterLesson(Lesson):
         course: The recipe's numbers.
         pool: Training scenes.
         frozen: The networks around the adapter.
+        clip: Whose image tower sees the prompts.
         folder: Where the encoded pool is kept.
         device: To train on.
     """
 
     name = NAME
 
-    def __init__(self, course: IpAdapterCourse, pool: Pool, frozen: Frozen, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self,
+        course: IpAdapterCourse,
+        pool: Pool,
+        frozen: Frozen,
+        clip: ClipModel,
+        folder: Path,
+        device: torch.device,
+    ) -> None:
         self.course, self.pool, self.frozen, self.device = course, pool, frozen, device
-        self.numbers = course
+        self.numbers, self.clip = course, clip
         self.latents = encoded(pool, folder, frozen.autoencoder.digest(), frozen.autoencoder.encode)
         torch.manual_seed(course.seed)
-        self.adapter = begun(frozen, course.tokens).to(device)
+        self.adapter = begun(frozen, clip, course.tokens).to(device)
         self.model = self.adapter
         self.schedule = frozen.denoiser.schedule
 
@@ -97,8 +107,8 @@ class IpAdapterLesson(Lesson):
         chosen, shown = self.choose(rng, count)
         texts = ["" if rng.random() < self.numbers.empty_captions else self.caption(index, rng) for index in chosen]
         with torch.no_grad():
-            context = batches.clip_texts(self.frozen.clip, texts)["text_states"]
-            seen = self.frozen.clip.network.encode_image(batches.pictures(self.pool, shown).to(self.device))
+            context = batches.states(self.frozen.text, texts)
+            seen = self.clip.network.encode_image(batches.pictures(self.pool, shown).to(self.device))
         unseen = torch.from_numpy(rng.random(count) < self.numbers.empty_pictures).to(self.device)
         seen = seen.float().masked_fill(unseen[:, None], 0.0)
         x_0 = rows(self.latents, chosen).to(self.device)
@@ -135,13 +145,13 @@ class IpAdapterLesson(Lesson):
         save_published(averaged, key_map(self.adapter.spec), path, metadata=strings, dtype=torch.float16)
 
 
-def begun(frozen: Frozen, tokens: int) -> IpAdapter:
+def begun(frozen: Frozen, clip: ClipModel, tokens: int) -> IpAdapter:
     """An adapter for a denoiser, whose keys and values begin as those of the text (Ye et al. 2023, section 3.2)."""
     network = frozen.denoiser.network
     attending = attention_layers(network.unet)[1::2]
     spec = IpAdapterSpec(
         tokens=tokens,
-        image_width=frozen.clip.spec.image.projection,
+        image_width=clip.spec.image.projection,
         context_width=network.spec.context_width,
         channels=tuple(layer.inner_dim for layer in attending),
     )
@@ -158,12 +168,13 @@ def recipe(
     options: Options,
     denoiser: Annotated[Path, typer.Option(help="The latent denoiser to adapt: mini latent diffusion.")],
     autoencoder: Annotated[Path, typer.Option(help="The KL autoencoder.")],
-    clip: Annotated[Path, typer.Option(help="Mini CLIP.")],
+    text: Annotated[Path, typer.Option(help="The denoiser's text encoder.")],
+    clip: Annotated[Path, typer.Option(help="Mini CLIP, which sees the prompts.")],
 ) -> IpAdapterLesson:
     """Train mini IP-Adapter, or go on with the run in OUT."""
     course, where = options.course(IpAdapterCourse), options.where
-    frozen = Frozen.load(denoiser, autoencoder, clip, where)
-    return IpAdapterLesson(course, options.opened(course), frozen, options.folder, where)
+    frozen, seeing = Frozen.load(denoiser, autoencoder, text, where), load_clip(clip, device=where)
+    return IpAdapterLesson(course, options.opened(course), frozen, seeing, options.folder, where)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,7 +116,7 @@ class LatentLesson(Lesson):
         rng = self.course.choices(step)
         chosen = self.pool.choose(rng, self.course.batch_size, self.numbers.pairs)
         found = batches.captions(self.pool, chosen, rng, silence=self.numbers.silence)
-        context = self.states(batches.texts(found, rng, empty=self.numbers.empty_captions))
+        context = batches.states(self.text, batches.texts(found, rng, empty=self.numbers.empty_captions))
         x_0 = rows(self.latents, chosen).to(self.device)
         generator = self.course.generator(step)
         timesteps = stratified(len(x_0), len(self.schedule), generator).to(self.device)
@@ -131,13 +131,6 @@ class LatentLesson(Lesson):
     def beside(self, chosen: NDArray[np.int64], step: int) -> Mapping[str, Tensor]:
         """What the denoiser sees of chosen scenes beside x_t: nothing here."""
         return {}
-
-    @torch.no_grad()
-    def states(self, texts: Sequence[str]) -> Tensor:
-        """The text encoder's states of every text, "batch positions width"."""
-        positions = self.text.network.spec.positions
-        tokens = torch.stack([self.text.tokenizer.encode(text, positions).tokens for text in texts])
-        return self.text.network(tokens.to(self.device))
 
     def sheet(self, averaged: nn.Module) -> NDArray[np.uint8]:
         """Twelve held-out prompts, two pictures each."""

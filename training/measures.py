@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import nn
 
 from ..diffusion import losses, schedules
 from ..diffusion.noise import SeededNoise
@@ -18,7 +19,8 @@ from ..models.autoregressive_prior.sampling import sample_embedding
 from ..models.checkpoint import identify
 from ..models.clip.model import ClipModel, load_clip
 from ..models.first_stage.model import load_autoencoder
-from ..models.glide.model import load_model
+from ..models.glide.model import GlideModel, load_model
+from ..models.imagen.model import T5TextEncoder, load_stage, load_t5
 from ..models.ldm.model import load_denoiser
 from ..models.ldm.text import load_clip_text
 from ..models.noised_clip.model import NoisedClip, load_noised_clip
@@ -26,19 +28,23 @@ from ..models.paella.token_autoencoder import load_token_autoencoder
 from ..models.unclip.model import PriorModel, load_prior
 from ..models.unclip.upsampling import load_upsampler
 from ..scenes import render
-from .batches import clip_texts, everything
+from .batches import clip_texts, everything, t5_states
 from .edits import DirectionMeasures
+from .example_pairs import example_pair_figures
 from .fresh import fresh_scenes, judged
 from .image_prompt_measures import image_prompt_figures
 from .painters import Sampling, picture_embeddings, to_pixels
 from .repainters import (
     glide_upsampling,
+    imagen_upsampling,
     inpainting_painter,
     latent_enlarger,
     latent_inpainter,
     unclip_upsampling,
 )
 from .repainting import decibels, enlarged_under_captions, rendered, repainted, verdicts_kept_larger
+from .t5 import glide_states
+from .unclip import fit
 
 _BATCH = 100
 
@@ -144,6 +150,30 @@ def noised_retrieval(model: NoisedClip, count: int) -> dict[str, float]:
     return found
 
 
+@torch.no_grad()
+def states_told(text: T5TextEncoder, glide: GlideModel, count: int) -> dict[str, float]:
+    """How much of what GLIDE's text transformer says of captions a linear map of T5's states tells.
+
+    Args:
+        text: T5.
+        glide: The model whose text transformer it learnt from.
+        count: Fresh captions; the map is fitted to as many others.
+
+    Returns:
+        Shares of the variance of GLIDE's states: of all positions, and of the last, which tells the whole text.
+    """
+    texts = [everything(scene).text for scene in fresh_scenes(2 * count)]
+    given, wanted = t5_states(text, texts), glide_states(glide, texts)
+    linear = nn.Linear(given.shape[2], wanted.shape[2])
+    fit(linear, given[count:].flatten(0, 1), wanted[count:].flatten(0, 1))
+    errors, target = (linear(given[:count]) - wanted[:count]).square(), wanted[:count]
+    around = (target - target.mean(dim=0)).square()
+    return {
+        "variance of the states that is told": 1 - float(errors.sum() / around.sum()),
+        "variance of the last state that is told": 1 - float(errors[:, -1].sum() / around[:, -1].sum()),
+    }
+
+
 def _captions_and_images(clip: ClipModel, count: int) -> tuple[list[str], torch.Tensor]:
     scenes = fresh_scenes(count, distinct=True)
     pictures = np.stack([render(scene, clip.spec.image.image_size) for scene in scenes])
@@ -166,11 +196,18 @@ def measured(weights: Path, count: int, beside: Path) -> dict[str, float] | None
         return DirectionMeasures(weights, beside, count).figures()
     if identity.component == "adapter":
         return image_prompt_figures(weights, beside, count)
+    if identity.component == "control":
+        return example_pair_figures(weights, beside, count)
     if (identity.family, identity.component) == ("noised_clip", "image_encoder"):
         text = weights.with_name(f"{weights.stem}-text.safetensors")
         return noised_retrieval(load_noised_clip(weights, text), count)
     if (identity.family, identity.component) == ("unclip", "prior"):
         return prior_retrieval(load_prior(weights), load_clip(beside / "mini-clip.safetensors"), count)
+    if (identity.family, identity.component) == ("imagen", "text_encoder"):
+        return states_told(load_t5(weights), load_model(beside / "mini-glide-base.safetensors"), count)
+    if identity.family == "imagen" and identity.spec.upsampler:
+        text = load_t5(beside / "mini-t5.safetensors")
+        return verdicts_kept_larger(imagen_upsampling(load_stage(weights), text), count)
     if (identity.family, identity.component) == ("unclip", "upsampler"):
         return verdicts_kept_larger(unclip_upsampling(load_upsampler(weights).network), count)
     if identity.family == "glide" and identity.spec.takes_low_resolution:

@@ -23,12 +23,13 @@ from ..models.first_stage.model import Autoencoder, load_autoencoder
 from ..models.glide.model import load_model
 from ..models.glide.network import GlideTextToImage
 from ..models.glide.tokenizer import GlideTokenizer
+from ..models.imagen.model import ImagenModel, T5TextEncoder, load_stage, load_t5
 from ..models.ldm.model import LatentModel, load_denoiser
 from ..models.ldm.text import TextEncoder, load_clip_text
 from ..models.paella.model import PaellaModel, load_predictor
 from ..models.paella.token_autoencoder import TokenAutoencoder, load_token_autoencoder
 from ..models.unclip.model import DecoderModel, PriorModel, load_decoder, load_prior
-from .batches import clip_texts
+from .batches import clip_texts, t5_states
 
 Painter = Callable[[Sequence[str], Sequence[int], int, float], NDArray[np.uint8]]
 """(prompts, their seeds, the first one's number, guidance scale) to one picture each, uint8 [count side side 3].
@@ -104,6 +105,22 @@ def glide_painter(
         denoiser = guidance.classifier_free(Leaf(network, text), Leaf(network, empty), scale)
         x_T = noise.draw((3, side, side)).to(device)
         return to_bytes(samplers.sample(denoiser, schedule, x_T, sampling.built(), noise))
+
+    return paint
+
+
+def imagen_painter(model: ImagenModel, text: T5TextEncoder, sampling: Sampling) -> Painter:
+    """The first stage of a cascade under T5's texts."""
+    network, device = model.network, next(model.network.parameters()).device
+    schedule = schedules.respace(schedules.squared_cosine(1000), sampling.spacing)
+    shape = (network.channels, model.spec.size, model.spec.size)
+
+    @torch.no_grad()
+    def paint(prompts: Sequence[str], seeds: Sequence[int], first: int, scale: float) -> NDArray[np.uint8]:
+        noise = SeededNoise(tuple(seeds), first_item=first)
+        said, silent = (Leaf(network, {"text_states": t5_states(text, texts)}) for texts in (prompts, [""]))
+        denoiser = guidance.classifier_free(said, silent, scale)
+        return to_bytes(samplers.sample(denoiser, schedule, noise.draw(shape).to(device), sampling.built(), noise))
 
     return paint
 
@@ -223,8 +240,11 @@ def painter_of(weights: Path, beside: Path, sampling: Sampling, device: torch.de
         clip = load_clip(beside / "mini-clip.safetensors", device=device)
         prior = load_prior(beside / "mini-prior.safetensors", device=device)
         return unclip_painter(prior, clip, load_decoder(weights, device=device), sampling)
+    if kind == ("imagen", "denoiser"):
+        text = load_t5(beside / "mini-t5.safetensors", device=device)
+        return imagen_painter(load_stage(weights, device=device), text, sampling)
     raise GlidewireError(
         f"{weights.name} draws no pictures from texts",
-        expected="GLIDE's base model, a latent denoiser, a token predictor or unCLIP's decoder",
+        expected="GLIDE's base model, a latent denoiser, a token predictor, unCLIP's decoder or Imagen's first stage",
         got=" ".join(kind),
     )

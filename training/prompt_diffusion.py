@@ -2,60 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 import typer
+from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..diffusion import losses
 from ..models.checkpoint import save_published
 from ..models.controlnet.checkpoint import key_map
+from ..models.controlnet.model import ControlModel
 from ..models.controlnet.network import ControlNet
 from ..models.controlnet.spec import ControlNetSpec
 from ..models.controlnet.view import Controlled
 from ..models.hyper_parameters import SPEC, to_json
 from . import batches
 from .commands import Options, recipe_command, run_command
+from .encoded import encoded, rows
+from .example_pairs import Examples, example_painter
 from .frozen import Frozen
+from .painters import to_bytes
+from .picture_maps import EVERY, MAPS, task
 from .pool import Pool
 from .run import Course, Lesson
 from .timesteps import stratified
 
 NAME = "mini-prompt-diffusion"
-
-
-def edges(picture: Tensor) -> Tensor:
-    """White where brightness changes, on black: the norm of differences of neighbours, shaped as the picture."""
-    grey = F.pad(picture.mean(1, keepdim=True), (0, 1, 0, 1), mode="replicate")
-    across, down = (grey[:, :, :-1, 1:] - grey[:, :, :-1, :-1]), (grey[:, :, 1:, :-1] - grey[:, :, :-1, :-1])
-    strength = (across.square() + down.square()).sqrt()
-    return (4 * strength - 1).clamp(-1, 1).expand_as(picture)
-
-
-def segmentation(picture: Tensor) -> Tensor:
-    """White where a solid stands, on black: solids are saturated and grounds are not."""
-    chroma = picture.amax(1, keepdim=True) - picture.amin(1, keepdim=True)
-    return torch.where(chroma > 0.7, 1.0, -1.0).expand_as(picture)
-
-
-def negative(picture: Tensor) -> Tensor:
-    """Light and dark, and every colour and its opposite, exchanged."""
-    return -picture
-
-
-def grey(picture: Tensor) -> Tensor:
-    """Brightness alone. No network is trained on it: whether it is done from an example is the question."""
-    return picture.mean(1, keepdim=True).expand_as(picture)
-
-
-MAPS: Mapping[str, Callable[[Tensor], Tensor]] = {"edges": edges, "segmentation": segmentation, "negative": negative}
-HELD_OUT: Mapping[str, Callable[[Tensor], Tensor]] = {"grey": grey}
-"""Maps of pictures "batch 3 height width" in [-1, 1], shaped alike; a task is a map and one of its two ways."""
+# Two levels that halve: the autoencoder makes latents of a quarter of a picture's side.
+HINT_WIDTHS = (16, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -63,17 +43,22 @@ class PromptDiffusionCourse(Course):
     """The numbers of the recipe.
 
     Attributes:
+        makes_picture: Share of items in which a picture is made of its map; the other way asks more of the pair.
         empty_captions: Share of captions replaced by nothing; tasks that make a map have none.
         silence: Chance that a caption leaves out an object's shape, or else its colour.
         pairs: Share of pictures with two solids.
     """
 
-    minutes: float = 60.0
+    minutes: float = 15.0
     batch_size: int = 32
     learning_rate: float = 1e-3
-    empty_captions: float = 0.3
+    decay_from: float = 0.4
+    ema: float = 0.995
+    pool_size: int = 8_000
+    makes_picture: float = 0.35
+    empty_captions: float = 0.5
     silence: float = 0.3
-    pairs: float = 0.5
+    pairs: float = 0.4
 
 
 class PromptDiffusionLesson(Lesson):
@@ -84,14 +69,18 @@ class PromptDiffusionLesson(Lesson):
         pool: Training scenes.
         frozen: The networks around it. (The paper trains the denoiser's decoder too; here it stays as it is, so that
             one latent denoiser serves every adapter.)
+        folder: Where the encoded pool is kept.
         device: To train on.
     """
 
     name = NAME
 
-    def __init__(self, course: PromptDiffusionCourse, pool: Pool, frozen: Frozen, device: torch.device) -> None:
+    def __init__(
+        self, course: PromptDiffusionCourse, pool: Pool, frozen: Frozen, folder: Path, device: torch.device
+    ) -> None:
         self.course, self.pool, self.frozen, self.device = course, pool, frozen, device
         self.numbers = course
+        self.latents = {name: self._encoded(name, folder) for name in ("", *MAPS)}
         torch.manual_seed(course.seed)
         self.control = begun(frozen).to(device)
         self.model = self.control
@@ -102,55 +91,71 @@ class PromptDiffusionLesson(Lesson):
         rng, count = self.course.choices(step), self.course.batch_size
         chosen, beside = (self.pool.choose(rng, count, self.numbers.pairs) for _ in range(2))
         maps = [list(MAPS)[int(index)] for index in rng.integers(len(MAPS), size=count)]
-        makes_picture = rng.random(count) < 0.5
+        drawn = rng.random(count) < self.numbers.makes_picture
         pictures, examples = (batches.pictures(self.pool, one).to(self.device) for one in (chosen, beside))
-        query, wanted = task(pictures, maps, makes_picture)
-        source, target = task(examples, maps, makes_picture)
+        query, _ = task(pictures, maps, drawn)
+        hints = {"example_pair": torch.cat(task(examples, maps, drawn), dim=1), "query": query}
         found = batches.captions(self.pool, chosen, rng, silence=self.numbers.silence)
         said = batches.texts(found, rng, empty=self.numbers.empty_captions)
-        texts = [text if drawn else "" for text, drawn in zip(said, makes_picture, strict=True)]
-        with torch.no_grad():
-            x_0 = self.frozen.autoencoder.encode(wanted).to(self.device)
-            context = batches.clip_texts(self.frozen.clip, texts)["text_states"]
+        context = batches.states(
+            self.frozen.text, [text if wanted else "" for text, wanted in zip(said, drawn, strict=True)]
+        )
+        x_0 = self.wanted(chosen, maps, drawn).to(self.device)
         generator = self.course.generator(step)
         timesteps = stratified(count, len(self.schedule), generator).to(self.device)
         noise = torch.randn(x_0.shape, generator=generator).to(self.device)
         x_t = losses.q_sample(x_0, timesteps, noise, self.schedule)
         view = Controlled(self.frozen.denoiser.network, self.control)
-        pair = hint(torch.cat([source, target], dim=1), x_0)
         with torch.autocast(self.device.type, torch.bfloat16):
-            hints = {f"{view.name}.example_pair": pair, f"{view.name}.query": hint(query, x_0)}
-            output = view(x_t, timesteps, view.prepare({"context": context, **hints}))
+            condition = {"context": context, **{f"{view.name}.{name}": hint for name, hint in hints.items()}}
+            output = view(x_t, timesteps, view.prepare(condition))
         velocity = losses.velocity(x_0, timesteps, noise, self.schedule)
         return {"total": (output.float() - velocity).square().mean()}
+
+    def wanted(self, chosen: NDArray[np.int64], maps: list[str], drawn: NDArray[np.bool_]) -> Tensor:
+        """Latents of what each item's task makes, "batch channels height width"."""
+        names = ["" if picture else name for name, picture in zip(maps, drawn, strict=True)]
+        return torch.cat([rows(self.latents[name], chosen[i : i + 1]) for i, name in enumerate(names)])
+
+    def sheet(self, averaged: nn.Module) -> NDArray[np.uint8]:
+        """Eight fresh scenes to a row: queries, what is wanted, and what is drawn, for every task."""
+        model: Any = ControlModel(averaged)  # pyrefly: ignore
+        paint = example_painter(model, self.frozen)
+        found = []
+        for name in EVERY:
+            for makes_picture in (False, True):
+                examples = Examples.fresh(8, name, makes_picture)
+                found += [to_bytes(examples.query), to_bytes(examples.wanted), paint(examples)]
+        return np.concatenate(found)
 
     def publish(self, averaged: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
         """Write the published layout of control networks."""
         strings = {**metadata, SPEC: to_json("controlnet", self.control.spec)}
         save_published(averaged, key_map(self.control.spec), path, metadata=strings, dtype=torch.float16)
 
+    def _encoded(self, name: str, folder: Path) -> NDArray[np.generic]:
+        """The pool's latents, or those of a map of it."""
+        stage = self.frozen.autoencoder
 
-def task(pictures: Tensor, maps: list[str], makes_picture: Any) -> tuple[Tensor, Tensor]:
-    """What each item's task is given and what it makes, "batch 3 height width": a map and the picture, or reversed."""
-    every = {**MAPS, **HELD_OUT}
-    mapped = torch.cat([every[name](one[None]) for name, one in zip(maps, pictures, strict=True)])
-    drawn = torch.as_tensor(makes_picture, device=pictures.device)[:, None, None, None]
-    return torch.where(drawn, mapped, pictures), torch.where(drawn, pictures, mapped)
+        def encode(pictures: Tensor) -> Tensor:
+            return stage.encode((MAPS[name](pictures) if name else pictures).to(self.device))
 
-
-def hint(pictures: Tensor, latents: Tensor) -> Tensor:
-    """Pictures as the control network's encoder takes them: eight times as large as latents."""
-    size = [8 * side for side in latents.shape[2:]]
-    return F.interpolate(pictures, size=size, mode="bilinear", align_corners=False)
+        return encoded(self.pool, folder, f"{stage.digest()} {name}".rstrip(), encode)
 
 
 def begun(frozen: Frozen) -> ControlNet:
-    """A control network that is a copy of the denoiser's encoder, and adds nothing yet (Zhang et al. 2023, 3.2)."""
+    """A control network that is a copy of the denoiser's encoder, and adds nothing yet (Zhang et al. 2023, 3.2).
+
+    What stands behind it is zero; what encodes hints is not, so that it sees them from the first update on.
+    """
     denoiser = frozen.denoiser.network
     known = {field.name: getattr(denoiser.spec, field.name) for field in fields(denoiser.spec)}
-    control = ControlNet(ControlNetSpec(**known, hint_channels=6, query_channels=3))
+    control = ControlNet(ControlNetSpec(**known, hint_channels=6, query_channels=3, hint_widths=HINT_WIDTHS))
     ours, theirs = control.encoder.state_dict(), denoiser.unet.state_dict()
     control.encoder.load_state_dict({name: theirs.get(name, value) for name, value in ours.items()})
+    for hints in control.hint_encoders.values():
+        assert isinstance(hints, ControlNetConditioningEmbedding)
+        hints.conv_out.reset_parameters()
     return control
 
 
@@ -158,12 +163,12 @@ def recipe(
     options: Options,
     denoiser: Annotated[Path, typer.Option(help="The latent denoiser to control: mini latent diffusion.")],
     autoencoder: Annotated[Path, typer.Option(help="The KL autoencoder.")],
-    clip: Annotated[Path, typer.Option(help="Mini CLIP.")],
+    text: Annotated[Path, typer.Option(help="The denoiser's text encoder.")],
 ) -> PromptDiffusionLesson:
     """Train mini Prompt Diffusion, or go on with the run in OUT."""
     course, where = options.course(PromptDiffusionCourse), options.where
-    frozen = Frozen.load(denoiser, autoencoder, clip, where)
-    return PromptDiffusionLesson(course, options.opened(course), frozen, where)
+    frozen = Frozen.load(denoiser, autoencoder, text, where)
+    return PromptDiffusionLesson(course, options.opened(course), frozen, options.folder, where)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..diffusion import guidance, samplers, schedules
+from ..diffusion.augmentation import conditioning_augmentation
 from ..diffusion.denoiser import Leaf
 from ..diffusion.noise import SeededNoise
 from ..diffusion.schedules import NoiseSchedule
 from ..models.first_stage.model import Autoencoder
 from ..models.glide.model import GlideModel
+from ..models.imagen.model import ImagenModel, T5TextEncoder
 from ..models.ldm.condition import mask_for_latents, stable_inpainting_picture
 from ..models.ldm.model import LatentModel
 from ..models.ldm.text import TextEncoder
 from ..models.unclip.upsampler import Upsampler
+from .batches import t5_states
 from .painters import Sampling, latent_painter, to_bytes, to_pixels
 
 Inpainter = Callable[
@@ -83,6 +86,22 @@ def glide_upsampling(model: GlideModel, sampling: Sampling = UPSAMPLING) -> Enla
 
     def condition(low: Tensor) -> dict[str, Tensor]:
         return {**{name: value.expand(len(low), *value.shape[1:]) for name, value in silent.items()}, "low_res": low}
+
+    return _enlarger(model.network, condition, schedule, sampling)
+
+
+def imagen_upsampling(
+    model: ImagenModel, text: T5TextEncoder, sampling: Sampling = UPSAMPLING, *, level: float = 0.1
+) -> Enlarger:
+    """Imagen's second stage without a caption; `level` of the noise in the small picture, a share of the schedule."""
+    schedule, silent = schedules.respace(schedules.squared_cosine(1000), sampling.spacing), t5_states(text, [""])
+
+    def condition(low: Tensor) -> dict[str, Tensor]:
+        size = (2 * low.shape[2], 2 * low.shape[3])
+        noise = SeededNoise((0,) * len(low)).draw((low.shape[1], *size), purpose="augmentation").to(low.device)
+        noised, step = conditioning_augmentation(low, size, level, noise)
+        told = torch.full((len(low),), float(step), device=low.device)
+        return {"text_states": silent.expand(len(low), -1, -1), "low_res": noised, "noise_level": told}
 
     return _enlarger(model.network, condition, schedule, sampling)
 

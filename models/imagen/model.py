@@ -14,7 +14,7 @@ from ..checkpoint import identify, load_identified
 from ..handle import Handle
 from ..registry import Identity
 from .spec import ImagenSpec
-from .tokenizer import FILES, T5Tokenizer
+from .tokenizer import FILES, TOKENIZER, T5Tokenizer
 
 if TYPE_CHECKING:
     from .network import ImagenDenoiser
@@ -68,8 +68,8 @@ def load_t5(
 
     Args:
         path: A file, its folder, or a pipeline's folder.
-        vocabulary: `tokenizer.json`, `spiece.model` or the folder of one; None looks in the encoder's folder, and
-            in `tokenizer` inside of it or beside it.
+        vocabulary: `tokenizer.json`, `spiece.model` or the folder of one; None takes what the file carries, or else
+            looks in the encoder's folder, and in `tokenizer` inside of it or beside it.
         device: Where the weights go.
         dtype: What floating-point weights become; None keeps each as it is stored.
 
@@ -78,7 +78,11 @@ def load_t5(
             encoder has embeddings.
     """
     identity = identify_t5(path)
-    words = T5Tokenizer(vocabulary if vocabulary is not None else _folder_of_tokenizer(Path(path)))
+    carried = identity.header.metadata.get(TOKENIZER) if vocabulary is None else None
+    if carried is not None:
+        words = T5Tokenizer(carried.encode(), f"tokenizer in {identity.header.name}")
+    else:
+        words = T5Tokenizer.read(vocabulary if vocabulary is not None else _folder_of_tokenizer(Path(path)))
     size = identity.dims["vocabulary"]
     if words.vocabulary_size > size:
         raise GlidewireError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from torch import Tensor
 from ...errors import GlidewireError
 
 FILES = ("tokenizer.json", "spiece.model")
+TOKENIZER = "glidewire.tokenizer"
+"""Where an encoder's file may carry the content of its tokenizer.json."""
 _END, _PADDING = "</s>", "<pad>"
 _LIMIT = 64 * 2**20  # T5's own model takes less than a megabyte
 _UNKNOWN = 2  # sentence-piece's type of the piece that stands for all others
@@ -38,20 +40,15 @@ class T5Tokenizer:
     """Unigram pieces (Kudo & Richardson 2018) as T5 was trained with.
 
     Args:
-        path: `tokenizer.json`, `spiece.model`, or the folder of one.
+        content: Of `tokenizer.json` or `spiece.model`.
+        where: Named in errors.
 
     Raises:
-        GlidewireError: There is no such file, it cannot be read, or it has no end or padding token.
+        GlidewireError: It cannot be read, or it has no end or padding token.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        path = Path(path)
-        found = next((path / name for name in FILES if (path / name).is_file()), None) if path.is_dir() else path
-        if found is None:
-            raise GlidewireError(f"folder {path.name} holds no tokenizer", expected=f"one of {', '.join(FILES)}")
-        where = f"tokenizer {found.name}"
+    def __init__(self, content: bytes, where: str) -> None:
         try:
-            content = found.read_bytes()[: _LIMIT + 1]
             is_json = content[:1] == b"{"
             self._pieces = Tokenizer.from_str(content.decode("utf-8")) if is_json else _sentence_pieces(content)
         except GlidewireError:
@@ -67,6 +64,37 @@ class T5Tokenizer:
             raise GlidewireError(f"{where} is not T5's", expected=f"the tokens {_END} and {_PADDING}")
         self._end, self._padding = ends
         self.vocabulary_size = self._pieces.get_vocab_size()
+
+    @classmethod
+    def read(cls, path: str | Path) -> T5Tokenizer:
+        """The tokenizer of a file, or of a folder that holds one.
+
+        Raises:
+            GlidewireError: There is no such file, or as the class.
+        """
+        path = Path(path)
+        found = next((path / name for name in FILES if (path / name).is_file()), None) if path.is_dir() else path
+        if found is None:
+            raise GlidewireError(f"folder {path.name} holds no tokenizer", expected=f"one of {', '.join(FILES)}")
+        where = f"tokenizer {found.name}"
+        try:
+            with found.open("rb") as file:
+                content = file.read(_LIMIT + 1)
+        except OSError as error:
+            raise GlidewireError(f"{where} cannot be read", got=str(error)[:200]) from error
+        return cls(content, where)
+
+    @classmethod
+    def of_words(cls, words: Sequence[str]) -> T5Tokenizer:
+        """A small tokenizer that knows whole words alone; all others are one unknown piece."""
+        pieces = [(_PADDING, 0.0), (_END, 0.0), ("<unk>", 0.0), *((f"▁{word}", -1.0) for word in words)]
+        tokenizer = Tokenizer(models.Unigram(pieces, 2, False))
+        tokenizer.pre_tokenizer = _words()  # pyrefly: ignore
+        return cls(tokenizer.to_str().encode(), "of words")
+
+    def to_json(self) -> str:
+        """The content of a `tokenizer.json`."""
+        return self._pieces.to_str()
 
     def encode(self, text: str, positions: int = 77) -> T5Tokens:
         """Tokens of a text, lower-cased and stripped as the published pipelines do.
@@ -107,8 +135,13 @@ def _sentence_pieces(content: bytes) -> Tokenizer:
     steps: list[normalizers.Normalizer] = [normalizers.Precompiled(rules)] if rules else []
     steps += [normalizers.Strip(left=False, right=True), normalizers.Replace(Regex(" {2,}"), "▁")]
     tokenizer.normalizer = normalizers.Sequence(steps)  # pyrefly: ignore
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")  # pyrefly: ignore
+    tokenizer.pre_tokenizer = _words()  # pyrefly: ignore
     return tokenizer
+
+
+def _words() -> pre_tokenizers.Metaspace:
+    """Words, each with a mark in front."""
+    return pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:

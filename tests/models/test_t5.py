@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from glidewire.errors import GlidewireError
-from glidewire.models.checkpoint import StrictLoadError, identify, load
+from glidewire.models.checkpoint import StrictLoadError, identify, load, save_published
+from glidewire.models.hyper_parameters import SPEC, to_json
 from glidewire.models.imagen.checkpoint import FAMILY
 from glidewire.models.imagen.model import load_t5
 from glidewire.models.imagen.t5 import T5Spec
 from glidewire.models.imagen.text import T5Text
-from glidewire.models.imagen.tokenizer import T5Tokenizer
+from glidewire.models.imagen.tokenizer import TOKENIZER, T5Tokenizer
 from glidewire.models.key_map import published_shapes
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models
@@ -171,7 +172,7 @@ def write_json(path: Path, names: Mapping[str, str] | None = None, more: int = 0
 
 def test_sentence_pieces_are_read(tmp_path: Path) -> None:
     (tmp_path / "spiece.model").write_bytes(sentence_pieces())
-    tokenizer = T5Tokenizer(tmp_path)
+    tokenizer = T5Tokenizer.read(tmp_path)
     assert tokenizer.vocabulary_size == len(PIECES)
     found = tokenizer.encode("  Red  cubes ", 6)
     assert found.tokens.tolist() == [4, 5, 9, 1, 0, 0] and found.mask.tolist() == [True] * 4 + [False] * 2
@@ -183,18 +184,32 @@ def test_sentence_pieces_are_read(tmp_path: Path) -> None:
 
 def test_tokenizer_json_is_read(tmp_path: Path) -> None:
     write_json(tmp_path / "tokenizer.json")
-    assert T5Tokenizer(tmp_path / "tokenizer.json").encode("red", 5).tokens.tolist() == [6, 7, 8, 1, 0]
+    assert T5Tokenizer.read(tmp_path / "tokenizer.json").encode("red", 5).tokens.tolist() == [6, 7, 8, 1, 0]
+
+
+def test_a_small_encoder_carries_its_words(tmp_path: Path) -> None:
+    words = T5Tokenizer.of_words(["a", "red", "cube"])
+    assert words.encode("A red sphere cube", 6).tokens.tolist() == [3, 4, 2, 5, 1, 0]
+    network = T5Text(T5Spec(words.vocabulary_size, 8, 1, 2, 4, 8, True, 4, positions=6))
+    strings = {SPEC: to_json("imagen", network.spec), TOKENIZER: words.to_json()}
+    save_published(network, FAMILY.key_map(network.spec), tmp_path / "t5.safetensors", metadata=strings)
+    encoder = load_t5(tmp_path / "t5.safetensors")
+    assert encoder.encode_prompt("a red cube")[0]["text_states"].shape == (1, 6, 8)
+    assert encoder.tokenizer.encode("red", 2).tokens.tolist() == [4, 1]
+    save_published(network, FAMILY.key_map(network.spec), tmp_path / "t5.safetensors", metadata={TOKENIZER: "{}"})
+    with pytest.raises(GlidewireError, match=r"tokenizer in .*t5\.safetensors.* cannot be read"):
+        load_t5(tmp_path / "t5.safetensors")
 
 
 def test_bad_tokenizers_are_told(tmp_path: Path) -> None:
     with pytest.raises(GlidewireError, match=r"holds no tokenizer; expected one of tokenizer\.json, spiece\.model"):
-        T5Tokenizer(tmp_path)
+        T5Tokenizer.read(tmp_path)
     with pytest.raises(GlidewireError, match=r"tokenizer absent\.json cannot be read"):
-        T5Tokenizer(tmp_path / "absent.json")
+        T5Tokenizer.read(tmp_path / "absent.json")
     write_json(tmp_path / "other.json", {"</s>": "<end>"})
     with pytest.raises(GlidewireError, match=r"is not T5's; expected the tokens </s> and <pad>"):
-        T5Tokenizer(tmp_path / "other.json")
+        T5Tokenizer.read(tmp_path / "other.json")
     for content in (b"", b"{}", b"\xff" * 30, sentence_pieces()[:-3], sentence_pieces()[:40]):
         (tmp_path / "spiece.model").write_bytes(content)
         with pytest.raises(GlidewireError, match=r"tokenizer spiece\.model cannot be read; expected T5's"):
-            T5Tokenizer(tmp_path)
+            T5Tokenizer.read(tmp_path)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from glidewire.models.clip.image_encoder import load_image_encoder
+from glidewire.models.clip.model import load_clip
 from glidewire.models.ip_adapter.model import load_adapter
 from glidewire.models.ldm.attention import attention_layers
 from glidewire.scenes import parse
@@ -22,9 +23,10 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 
 @pytest.fixture(scope="module")
 def lesson(small_pool: Pool, scenes: Path) -> IpAdapterLesson:
-    files = (WEIGHTS / f"{name}.safetensors" for name in ("mini-ldm", "mini-kl-f4", "mini-clip"))
-    frozen = Frozen.load(*files, CPU)
-    return IpAdapterLesson(IpAdapterCourse(steps=3, batch_size=4, pool_size=12), small_pool, frozen, scenes, CPU)
+    files = (WEIGHTS / f"{name}.safetensors" for name in ("mini-ldm", "mini-kl-f4", "mini-clip-text"))
+    frozen, clip = Frozen.load(*files, CPU), load_clip(WEIGHTS / "mini-clip.safetensors")
+    course = IpAdapterCourse(steps=3, batch_size=4, pool_size=12)
+    return IpAdapterLesson(course, small_pool, frozen, clip, scenes, CPU)
 
 
 def test_captions_hide_the_colour_that_pictures_show(lesson: IpAdapterLesson) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from glidewire.errors import GlidewireError
 from glidewire.models.ldm.model import LatentModel, load_denoiser
+from glidewire.training import batches
 from glidewire.training.latent import LatentCourse, LatentLesson
 from glidewire.training.latent_editing import LatentEditingCourse, LatentEditingLesson
 from glidewire.training.measures import measured
@@ -44,7 +45,7 @@ def test_a_fine_tune_begins_as_its_base_and_sees_more(
     course = LatentEditingCourse(task=task, **FEW)  # type: ignore[arg-type]
     lesson = LatentEditingLesson(course, small_pool, base, kl, text, scenes, CPU)
     lesson.prepare()
-    beside, context = lesson.beside(np.arange(2), 0), {"context": lesson.states(["a red cube"] * 2)}
+    beside, context = lesson.beside(np.arange(2), 0), {"context": batches.states(lesson.text, ["a red cube"] * 2)}
     assert sorted(beside) == names and {value.shape[-2:] for value in beside.values()} == {(8, 8)}
     x_t, timesteps = torch.randn(2, 4, 8, 8), torch.tensor([10, 500])
     found = lesson.network(x_t, timesteps, {**context, **beside})

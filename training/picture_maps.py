@@ -1,0 +1,70 @@
+"""What Prompt Diffusion learns to do to pictures: maps of scenes, in colours that scenes have.
+
+A frozen autoencoder of scenes gives back nothing of white lines on black; of purple ones on slate it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..scenes.world import COLOURS, GROUNDS, Colour, Ground
+
+PictureMap = Callable[[Tensor], Tensor]
+"""Pictures "batch 3 height width" in [-1, 1] to pictures shaped alike."""
+
+
+def edges(picture: Tensor) -> Tensor:
+    """Purple where brightness changes, on slate, by the norm of differences of neighbours."""
+    grey = F.pad(picture.mean(1, keepdim=True), (0, 1, 0, 1), mode="replicate")
+    across, down = (grey[:, :, :-1, 1:] - grey[:, :, :-1, :-1]), (grey[:, :, 1:, :-1] - grey[:, :, :-1, :-1])
+    return _painted(2 * (across.square() + down.square()).sqrt(), "purple", "slate")
+
+
+def segmentation(picture: Tensor) -> Tensor:
+    """Blue where a solid stands, on white: solids are saturated and grounds are not."""
+    chroma = picture.amax(1, keepdim=True) - picture.amin(1, keepdim=True)
+    return _painted((chroma > 0.7).float(), "blue", "white")
+
+
+def negative(picture: Tensor) -> Tensor:
+    """Every colour and its opposite exchanged; brightness is kept."""
+    return (2 * picture.mean(1, keepdim=True) - picture).clamp(-1, 1)
+
+
+def exchange(picture: Tensor) -> Tensor:
+    """Red and blue exchanged. No network is trained on it: whether it is done from an example is the question."""
+    return picture[:, [2, 1, 0]]
+
+
+MAPS: Mapping[str, PictureMap] = {"edges": edges, "segmentation": segmentation, "negative": negative}
+HELD_OUT: Mapping[str, PictureMap] = {"exchange": exchange}
+EVERY: Mapping[str, PictureMap] = {**MAPS, **HELD_OUT}
+"""A task is a map and one of its two ways."""
+
+
+def task(pictures: Tensor, maps: Sequence[str], makes_picture: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    """What each item's task is given and what it makes, "batch 3 height width": a picture and its map, or reversed.
+
+    Args:
+        pictures: "batch 3 height width" in [-1, 1].
+        maps: A name of `EVERY` for each.
+        makes_picture: Whether the picture is made of the map, "batch".
+    """
+    mapped = torch.cat([EVERY[name](one[None]) for name, one in zip(maps, pictures, strict=True)])
+    drawn = torch.as_tensor(makes_picture, device=pictures.device)[:, None, None, None]
+    return torch.where(drawn, mapped, pictures), torch.where(drawn, pictures, mapped)
+
+
+def _painted(share: Tensor, colour: Colour, ground: Ground) -> Tensor:
+    """Two colours of the world, mixed: all of the first where `share` "batch 1 height width" is 1 or more."""
+    first, second = (
+        torch.tensor(rgb, dtype=share.dtype, device=share.device)[:, None, None] / 127.5 - 1
+        for rgb in (COLOURS[colour], GROUNDS[ground])
+    )
+    return torch.lerp(second, first, share.clamp(0, 1))
