@@ -168,12 +168,13 @@ def recipe(
     options: Options,
     denoiser: Annotated[Path, typer.Option(help="The latent denoiser to adapt: mini latent diffusion.")],
     autoencoder: Annotated[Path, typer.Option(help="The KL autoencoder.")],
-    text: Annotated[Path, typer.Option(help="The denoiser's text encoder.")],
     clip: Annotated[Path, typer.Option(help="Mini CLIP, which sees the prompts.")],
+    text: Annotated[Path | None, typer.Option(help="The denoiser's text encoder; by default mini CLIP's.")] = None,
 ) -> IpAdapterLesson:
     """Train mini IP-Adapter, or go on with the run in OUT."""
     course, where = options.course(IpAdapterCourse), options.where
-    frozen, seeing = Frozen.load(denoiser, autoencoder, text, where), load_clip(clip, device=where)
+    words = text or clip.with_name(f"{clip.stem}-text.safetensors")
+    frozen, seeing = Frozen.load(denoiser, autoencoder, words, where), load_clip(clip, device=where)
     return IpAdapterLesson(course, options.opened(course), frozen, seeing, options.folder, where)
 
 
