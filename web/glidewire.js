@@ -23,10 +23,16 @@ const inspector = new Inspector(app, state, startFrom(app, state));
 const types = new Set();
 
 const settings = () => app.extensionManager?.setting;
-const isShown = () => settings()?.get(SHOWN) ?? true;
+let shown = true;
+const isShown = () => shown;
 const toast = (severity, summary, detail) => app.extensionManager?.toast?.add({ severity, summary, detail, life: 6000 });
 const refuse = (problem) => toast("warn", `This wire cannot fit: ${clash(problem)}`, told(problem).join("\n"));
 const toggle = () => settings()?.set(SHOWN, !isShown());
+// Some versions of the editor tell of a setting before they keep it: what is told counts.
+const show = (value) => {
+  shown = value;
+  writeMarks();
+};
 const writeMarks = () => {
   for (const node of state.nodes.values()) writeMark(node, isShown() && state.of(node));
   app.canvas?.setDirty(true, true);
@@ -35,7 +41,7 @@ const writeMarks = () => {
 app.registerExtension({
   name: "glidewire.editor",
   settings: [
-    { id: SHOWN, name: "Show dims on sockets and cache marks on nodes", category: ["Glidewire", "Editor", "Marks"], type: "boolean", defaultValue: true, onChange: writeMarks },
+    { id: SHOWN, name: "Show dims on sockets and cache marks on nodes", category: ["Glidewire", "Editor", "Marks"], type: "boolean", defaultValue: true, onChange: show },
   ],
   commands: commands(app, { inspector, toast, toggle }),
   keybindings,

@@ -25,6 +25,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "Comfy.NodeBadge.NodeSourceBadgeMode": "None",
     "Comfy.Minimap.Visible": False,
     "Comfy.Graph.CanvasInfo": False,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 4,  # whole workflows are read, too: no text is left out above 29 %
     "Comfy.Workflow.WorkflowTabsPosition": "Topbar",
 }
 """What a user who has chosen nothing gets: nothing asks an outside service, nothing offers what is not here."""

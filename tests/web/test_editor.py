@@ -275,6 +275,7 @@ def test_a_template_is_opened_edited_and_copied_as_a_command(page: Any) -> None:
     page.open("/?template=text-to-image&source=glidewire")
     # What was open before comes back first.
     page.wait("!app.graph.nodes.some(node => node.title === 'Old')")
+    page.wait("app.extensionManager.workflow.activeWorkflow?.path?.endsWith('text-to-image.json')")
     page.marked("Steps", "will run", "cached", "not needed")
     page.set("Steps", "spacing", "7")
     page.page.keyboard.press("Alt+Shift+L")

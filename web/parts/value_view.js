@@ -21,7 +21,7 @@ function tensor(one) {
   return element(
     "section.glidewire-tensor",
     {},
-    element("header", {}, one.name ? element("b", {}, one.name) : null, element("span.glidewire-shape", {}, facts.filter(Boolean).join(" · "))),
+    element("header", {}, one.name ? element("b", { title: one.name }, one.name) : null, element("span.glidewire-shape", {}, facts.filter(Boolean).join(" · "))),
     one.not_finite ? element("p.glidewire-wrong", {}, `${one.not_finite} values are NaN or infinite`) : null,
     range ? element("p", {}, range, one.sampled ? " (of a sample)" : "") : null,
     one.histogram ? histogram(one) : null,

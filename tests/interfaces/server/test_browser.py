@@ -132,5 +132,5 @@ def test_a_workflow_is_saved_and_found_again_after_a_reload(editor, saved, workf
         "GlidewireTinyKeep",
     }
     editor.page.reload()
-    editor.wait("window.app?.graph?.nodes?.length === 3")
+    editor.wait("window.app?.graph?.nodes?.length === 3", milliseconds=STARTING)
     editor.shot("server-reload")
