@@ -67,7 +67,7 @@ def boundary_error(made: Tensor, mask: Tensor) -> float:
     Raises:
         GlidewireError: Another size, or a mask without an edge.
 
-    Source: after Nichol et al. 2021 (GLIDE, 2112.10741), section 2.4 (edge artifacts of replacement).
+    Source: after Nichol et al. 2021 (GLIDE, 2112.10741), section 4.3 (edge artifacts of replacement).
     """
     _require_pair(made, made, mask)
     hole = (mask >= 0.5).to(made).expand(len(made), -1, -1)[:, None].double()

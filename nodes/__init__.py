@@ -5,6 +5,7 @@ from .batches import (
     batch_embeddings,
     empty_latents,
     empty_tokens,
+    list_embeddings,
     list_images,
     list_masks,
     repeat_images,
@@ -178,7 +179,7 @@ from .samplers import (
     noised_start,
     plms_sampler,
 )
-from .scene_world import judge_scenes, layout_overlap, render_scene, scene_prompts
+from .scene_world import judge_scenes, layout_overlap, render_scene, scene_map, scene_prompts
 from .schedules import noise_schedule, respace
 from .tiling import decode_latents_in_tiles, encode_latents_in_tiles
 from .token_orders import halton_sampler, maskgit_sampler
@@ -307,6 +308,7 @@ __all__ = [
     "latent_semantic_denoiser",
     "latent_upscaling_denoiser",
     "layout_overlap",
+    "list_embeddings",
     "list_images",
     "list_masks",
     "load_autoencoder",
@@ -386,6 +388,7 @@ __all__ = [
     "save_image",
     "save_image_prompt",
     "scale_schedule",
+    "scene_map",
     "scene_prompts",
     "seed",
     "seed_list",

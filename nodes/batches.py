@@ -132,6 +132,32 @@ def batch_embeddings(embeddings: list[Socket[Embedding, "_ width @clip"]]) -> So
 
 
 @node(category="batches")
+def list_embeddings(
+    embeddings: Socket[Embedding, "_ width @clip"], size: Annotated[int, Number(min=1, max=4096)] = 1
+) -> list[Socket[Embedding, "size width @clip"]]:
+    """Make a list of a batch of embeddings: what it is wired to runs once for each `size` of them.
+
+    Args:
+        embeddings: "batch width".
+        size: Of the parts; distances of distributions over several equal parts tell how far they scatter.
+
+    Returns: As many batches as there are, each "size width", in the order of the batch.
+
+    Raises: GlidewireError where the batch cannot be divided into such parts.
+
+    Source: none (utility).
+    """
+    if len(embeddings.tensor) % size:
+        raise GlidewireError(
+            "the embeddings cannot be divided into equal parts",
+            expected=f"a multiple of {size}",
+            got=len(embeddings.tensor),
+            hint="Choose another size.",
+        )
+    return [replace(embeddings, tensor=part.clone()) for part in embeddings.tensor.split(size)]
+
+
+@node(category="batches")
 def repeat_images(
     images: Socket[Image, "_ height width 3"], count: Annotated[int, Number(min=1, max=1024)] = 4
 ) -> Socket[Image, "_ height width 3"]:

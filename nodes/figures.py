@@ -34,7 +34,7 @@ def preview_image(image: Socket[Image, "batch height width 3"], context: Context
     context.show(images=pictures.save_previews(image, context))
 
 
-@node(category="images")
+@node(category="images", version=2)
 def labelled_grid(
     images: Socket[Image, "batch height width 3"],
     labels: Annotated[str, Text(multiline=True)] = "",

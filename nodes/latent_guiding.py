@@ -70,7 +70,7 @@ def latent_clip_guidance(
 def latent_noised_clip_guidance(
     denoiser: Socket[Denoiser, "channels @space"],
     autoencoder: Socket[Autoencoder, "channels @space"],
-    model: Socket[NoisedClip, "_ width _"],
+    model: Socket[NoisedClip, "_ width @pictures"],
     text: Socket[Condition, "_ width"],
     scale: Annotated[float, Slider(min=-30.0, max=30.0, step=0.1)] = 3.0,
     through_network: bool = True,

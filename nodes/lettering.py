@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ..errors import GlidewireError
 
+_AROUND = 6  # pixels that a word left of a row has around it
+
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The font of every label and plot, at a size in pixels."""
@@ -19,15 +21,30 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def wrapped(text: str, width: int, size: int) -> list[str]:
-    """A text in lines of at most `width` pixels; a word that is longer has a line of its own."""
-    pen, lines = ImageDraw.Draw(Image.new("L", (1, 1))), [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and pen.textlength(longer, font(size)) > width:
-            lines.append(word)
+    """A text in lines of at most `width` pixels; a word that is longer is broken."""
+    lines = [""]
+    for part in (part for word in text.split() for part in _broken(word, width, size)):
+        longer = f"{lines[-1]} {part}".strip()
+        if lines[-1] and length(longer, size) > width:
+            lines.append(part)
         else:
             lines[-1] = longer
     return lines
+
+
+def length(text: str, size: int) -> float:
+    """Width of a line of text in pixels."""
+    return ImageDraw.Draw(Image.new("L", (1, 1))).textlength(text, font(size))
+
+
+def _broken(word: str, width: int, size: int) -> list[str]:
+    """A word in parts of at most `width` pixels, each as long as may be and of one letter at least."""
+    parts = [""]
+    for letter in word:
+        if parts[-1] and length(parts[-1] + letter, size) > width:
+            parts.append("")
+        parts[-1] += letter
+    return parts
 
 
 def label(text: str, width: int, height: int, size: int, *, top: bool = False) -> Tensor:
@@ -60,13 +77,14 @@ def sheet(
         gap: White pixels around each.
         size: Height of the letters in pixels.
         labels: One below each picture, as far as there are.
-        heads: One above each column, and one left of each row.
+        heads: One above each column, and one left of each row, where there is room for the longest word.
     """
     count, height, width, _ = images.shape
     rows = math.ceil(count / columns)
     under = max((len(wrapped(text, width - 2, size)) for text in labels), default=0) * (size + 4)
     over = (size + 6) * max((len(wrapped(text, width - 2, size)) for text in heads[0]), default=0)
-    beside = max(width // 2, 4 * size) if heads[1] else 0
+    longest = max((length(word, size) for text in heads[1] for word in text.split()), default=0)
+    beside = max(width // 2, 4 * size, math.ceil(longest) + _AROUND) if heads[1] else 0
     cell = (height + under + gap, width + gap)
     canvas = images.new_ones(1, over + rows * cell[0] + gap, beside + columns * cell[1] + gap, 3)
 

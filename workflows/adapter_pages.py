@@ -7,11 +7,14 @@ from functools import reduce
 
 from ..diffusion.denoiser import Denoiser
 from ..models.asyrp.edit import WeightedDirections
-from ..nodes import autoencoders, batches, bottleneck, guidance, image_prompts, images, samplers, scene_world
+from ..nodes import autoencoders, batches, bottleneck, control, guidance, image_prompts, images, samplers, scene_world
+from ..nodes.sockets import Image
+from ..scenes.maps import TRAINED
 from . import parts
 from .page import Page, Shipped
 from .parts import Glide, Latent, file, sheet
 
+PROMPT_DIFFUSION = "mini-prompt-diffusion"
 START, T_EDIT, STEPS = 0.15, 200, 20
 """The part of the run that is left as it is, the last timestep that is edited, and the steps: as directions were
 trained."""
@@ -73,6 +76,37 @@ def image_prompt(page: Page) -> None:
     sheet(page, pictures, "image-prompt", columns=4, rows=rows, side=128)
 
 
+def prompt_diffusion(page: Page) -> None:
+    """Three maps of a scene, made after an example, and the scene again from each, after the same example reversed."""
+    latent = Latent.load(page, "20")
+    with page.group("Prompt Diffusion (Wang et al. 2023)"):
+        network = page.titled("Control network", control.load_control_network(file(PROMPT_DIFFUSION)))
+    with page.group("An example, and what is asked"):
+        example = page.titled("Example", scene_world.render_scene(102, 32))
+        query = page.titled("Query", scene_world.render_scene(118, 32))
+        guided = latent.guided(query.caption, "Caption", 3.0)
+        start = page.titled("Noise", samplers.noise_start(latent.unconditional, 8, 8, seed=1))
+    rows: dict[str, list[Image]] = {}
+    for kind in TRAINED:
+        with page.group(f"{kind.capitalize()}, and back"):
+            shown, asked = (
+                page.titled(f"{title}: {kind}", scene_world.scene_map(scene.image, kind))
+                for title, scene in (("Example", example), ("Query", query))
+            )
+            for row, denoiser, triple in (
+                (f"to {kind}", latent.unconditional, (example.image, shown, query.image)),
+                (f"from {kind}", guided, (shown, example.image, asked)),
+            ):
+                controlled = page.titled(row.capitalize(), control.apply_prompt_diffusion(denoiser, network, *triple))
+                drawn = parts.sampled(page, f"Sampler {row}", controlled, latent.steps, start)
+                picture = page.titled(f"Decode {row}", autoencoders.decode_latents(latent.autoencoder, drawn))
+                rows[row] = [*triple, picture]
+    with page.group("All of them"):
+        pictures = reduce(images.concatenate_images, [one for row in rows.values() for one in row])
+    heads, names = "source\ntarget\nquery\nmade", "\n".join(rows)
+    sheet(page, pictures, "prompt-diffusion", columns=4, rows=names, heads=heads, side=128)
+
+
 WORKFLOWS: Mapping[str, Shipped] = {
     "asyrp": Shipped(
         asyrp,
@@ -88,5 +122,12 @@ WORKFLOWS: Mapping[str, Shipped] = {
         "caption leaves the colour out, the picture gives it, and the caption goes on saying what is drawn.\n\n"
         "At scale 0 the denoiser is itself, bit for bit.",
         (parts.LDM, parts.LDM_TEXT, parts.KL, parts.CLIP, parts.IP_ADAPTER),
+    ),
+    "prompt-diffusion": Shipped(
+        prompt_diffusion,
+        "Prompt Diffusion (Wang et al. 2023): an example pair, a source and its target, shows a frozen latent denoiser "
+        "what to do to a query. No word names the task. To make a picture of a map the pair is reversed, and the "
+        "caption says what the map does not.\n\nOne control network has learnt all six.",
+        (parts.LDM, parts.LDM_TEXT, parts.KL, PROMPT_DIFFUSION),
     ),
 }

@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..graph_runtime import formats
-from . import adapter_pages, editing, glide_pages, latent_pages, paella_pages, parts, unclip_pages
+from . import (
+    adapter_pages,
+    editing,
+    glide_pages,
+    guiding_pages,
+    imagen_pages,
+    inpainting_pages,
+    latent_pages,
+    paella_pages,
+    parts,
+    unclip_pages,
+    upsampling_pages,
+)
 from .claims import CLAIMS
 from .page import Shipped, document
 
@@ -15,11 +27,15 @@ WEIGHTS = FOLDER.parent / "weights"
 
 WRITTEN: Mapping[str, Shipped] = {
     **glide_pages.WORKFLOWS,
+    **guiding_pages.WORKFLOWS,
+    **inpainting_pages.WORKFLOWS,
+    **upsampling_pages.WORKFLOWS,
     **unclip_pages.WORKFLOWS,
     **paella_pages.WORKFLOWS,
     **latent_pages.WORKFLOWS,
     **editing.WORKFLOWS,
     **adapter_pages.WORKFLOWS,
+    **imagen_pages.WORKFLOWS,
     **{f"claims/{name}": claim.shipped(name) for name, claim in CLAIMS.items()},
 }
 """Every workflow that has its source here, also of systems whose mini is not there yet."""

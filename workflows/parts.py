@@ -8,6 +8,7 @@ from typing import Any
 
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.schedules import NoiseSchedule
+from ..models.autoregressive_prior.model import AutoregressivePriorModel
 from ..models.clip.model import ClipModel
 from ..models.first_stage.model import Autoencoder
 from ..models.glide.model import GlideModel
@@ -25,6 +26,7 @@ from ..nodes import (
     images,
     latent_conditions,
     latent_diffusion,
+    other_priors,
     paella,
     samplers,
     schedules,
@@ -40,7 +42,9 @@ GLIDE, KL, LDM, LDM_TEXT = ("mini-glide-base", "mini-kl-f4", "mini-ldm", "mini-c
 VQ, PAELLA, CLIP, PRIOR = ("mini-vq-f4", "mini-paella", "mini-clip", "mini-prior")
 NOISED, NOISED_TEXT, DECODER = ("mini-noised-clip", "mini-noised-clip-text", "mini-unclip-decoder")
 ASYRP_BLUE, ASYRP_LARGE, ASYRP_SPHERE = ("mini-asyrp-blue", "mini-asyrp-large", "mini-asyrp-sphere")
-IP_ADAPTER = "mini-ip-adapter"
+IP_ADAPTER, AUTOREGRESSIVE = ("mini-ip-adapter", "mini-autoregressive-prior")
+INPAINT, GLIDE_UP, UNCLIP_UP = ("mini-glide-inpaint", "mini-glide-upsampler", "mini-unclip-upsampler")
+LDM_INPAINT, LDM_UP = ("mini-ldm-inpaint", "mini-ldm-upsampler")
 
 
 def file(mini: str) -> str:
@@ -48,9 +52,9 @@ def file(mini: str) -> str:
     return f"{mini}.safetensors"
 
 
-def _role(prompt: str, role: str) -> str:
+def _role(prompt: str, role: str, only: str = "Prompt") -> str:
     """The title of what belongs to a prompt: its role alone where the page has one prompt."""
-    return role if prompt == "Prompt" else f"{prompt}: {role.lower()}"
+    return role if prompt == only else f"{prompt}: {role.lower()}"
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,12 @@ class Glide(Prompted):
         """The denoiser under a prompt."""
         text = self.page.titled(title, glide.glide_text_encoder(self.model, prompt))
         return self.page.titled(_role(title, "Conditional"), glide.glide_denoiser(self.model, text))
+
+    def drawn(self, prompt: str, batch: int) -> Sample:
+        """Pictures of 32 pixels from noise, by DDIM with the noise of ancestral sampling."""
+        guided = self.guided(prompt)
+        start = self.page.titled("Noise", samplers.noise_start(guided, 32, 32, batch=batch, seed=0))
+        return self.page.titled("Sampler", samplers.ddim_sampler(guided, self.steps, start, eta=1.0))
 
 
 @dataclass(frozen=True)
@@ -201,6 +211,28 @@ class Prior:
 
 
 @dataclass(frozen=True)
+class AutoregressivePrior:
+    """unCLIP's autoregressive prior on a page."""
+
+    page: Page
+    clip: ClipModel
+    model: AutoregressivePriorModel
+
+    @classmethod
+    def load(cls, page: Page, model: ClipModel) -> AutoregressivePrior:
+        """Load the mini."""
+        with page.group("The autoregressive prior (Ramesh et al. 2022)"):
+            prior = page.titled("Autoregressive prior", other_priors.load_autoregressive_prior(file(AUTOREGRESSIVE)))
+        return cls(page, model, prior)
+
+    def sample(self, prompt: str, batch: int = 1, scale: float = 2.0, seed: int = 0) -> Embedding:
+        """Embeddings of pictures that a prompt describes, drawn code by code."""
+        text = self.page.titled("Prompt, code by code", clip.clip_text_embedding(self.clip, prompt)).text
+        found = other_priors.autoregressive_prior_sampler(self.model, text, batch, guidance_scale=scale, seed=seed)
+        return self.page.titled("Drawn embedding", found)
+
+
+@dataclass(frozen=True)
 class Unclip(Guiding):
     """unCLIP's decoder on a page: CLIP, the decoder of embeddings, its steps, and the caption that says nothing."""
 
@@ -224,15 +256,18 @@ class Unclip(Guiding):
         """The decoder under pictures' embeddings."""
         return self.page.titled(title, unclip.unclip_decoder_denoiser(self.model, embedding, self.silent))
 
-    def guided(self, embedding: Embedding, scale: float = 3.0) -> Denoiser:
+    def guided(self, embedding: Embedding, scale: float = 3.0, title: str = "Conditional") -> Denoiser:
         """Classifier-free guidance towards embeddings."""
-        return self.towards(self.denoiser(embedding), "Guidance", scale)
+        return self.towards(self.denoiser(embedding, title), _role(title, "Guidance", "Conditional"), scale)
+
+    def sampled(self, denoiser: Denoiser, batch: int, seed: int = 0, title: str = "Sampler") -> Sample:
+        """Samples from noise, by DDIM with the noise of ancestral sampling."""
+        start = self.page.titled(f"{title}: noise", samplers.noise_start(denoiser, 32, 32, batch=batch, seed=seed))
+        return self.page.titled(title, samplers.ddim_sampler(denoiser, self.steps, start, eta=1.0))
 
     def drawn(self, denoiser: Denoiser, batch: int, seed: int = 0, title: str = "Sampler") -> Image:
-        """Pictures from noise, by DDIM with the noise of ancestral sampling."""
-        start = self.page.titled(f"{title}: noise", samplers.noise_start(denoiser, 32, 32, batch=batch, seed=seed))
-        sample = self.page.titled(title, samplers.ddim_sampler(denoiser, self.steps, start, eta=1.0))
-        return images.sample_to_image(sample)
+        """Pictures from noise."""
+        return images.sample_to_image(self.sampled(denoiser, batch, seed, title))
 
 
 def sampled(page: Page, title: str, denoiser: Denoiser, steps: NoiseSchedule, start: Start) -> Sample:

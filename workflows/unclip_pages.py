@@ -9,7 +9,7 @@ from ..nodes import clip, components, embeddings, images, paella, samplers, scen
 from ..nodes.sockets import Image
 from . import parts
 from .page import Page, Shipped
-from .parts import CUBE_AND_SPHERE, Paella, Prior, Unclip, sheet
+from .parts import CUBE_AND_SPHERE, AutoregressivePrior, Paella, Prior, Unclip, sheet
 
 
 def text_to_image(page: Page) -> None:
@@ -22,6 +22,24 @@ def text_to_image(page: Page) -> None:
         guided = decoder.guided(embedding)
         picture = decoder.drawn(guided, batch=4)
     sheet(page, picture, "unclip", side=256)
+
+
+def two_priors(page: Page) -> None:
+    """One text through the diffusion prior and the autoregressive one, and the same decoder."""
+    decoder = Unclip.load(page)
+    prior = Prior.load(page, decoder.clip, "The diffusion prior (Ramesh et al. 2022, section 2.2)")
+    coded = AutoregressivePrior.load(page, decoder.clip)
+    with page.group("Diffusion: an embedding is denoised as a whole"):
+        diffused = prior.sample(CUBE_AND_SPHERE, batch=4)
+    with page.group("Autoregressive: principal components, cut into buckets, are drawn one after the other"):
+        drawn = coded.sample(CUBE_AND_SPHERE, batch=4)
+    with page.group("One decoder, one noise"):
+        found = [
+            decoder.drawn(decoder.guided(embedding, title=f"{way} prior"), batch=4, title=way)
+            for way, embedding in (("Diffusion", diffused), ("Autoregressive", drawn))
+        ]
+        every = page.titled("All", images.concatenate_images(*found))
+    sheet(page, every, "unclip-two-priors", 4, "diffusion\nautoregressive")
 
 
 def variations(page: Page) -> None:
@@ -123,6 +141,13 @@ WORKFLOWS: Mapping[str, Shipped] = {
         "unCLIP (Ramesh et al. 2022): a prior makes the CLIP embedding of a picture that fits a text, and a decoder "
         "makes the picture. The decoder is given no caption here: what the prior does not say, it chooses.",
         (*_UNCLIP, parts.PRIOR),
+    ),
+    "unclip-two-priors": Shipped(
+        two_priors,
+        "unCLIP's two priors (Ramesh et al. 2022, section 2.2): a diffusion prior, and one that draws the embedding's "
+        "principal components code by code, after a token that says how well the picture shall fit the text. None of "
+        "the latter was published.",
+        (*_UNCLIP, parts.PRIOR, parts.AUTOREGRESSIVE),
     ),
     "unclip-variations": Shipped(
         variations,

@@ -314,6 +314,7 @@ EXAMPLES: dict[str, Example] = {
     "select_embeddings": lambda m: {"embeddings": m.embedding(2), "items": "1"},
     "list_images": lambda m: {"images": m.picture()},
     "list_masks": lambda m: {"masks": m.mask()},
+    "list_embeddings": lambda m: {"embeddings": m.embedding(4), "size": 2},
     "batch_embeddings": lambda m: {"embeddings": [m.embedding(1), m.embedding(2, 6)]},
     "repeat_images": lambda m: {"images": m.picture(), "count": 2},
     "empty_latents": lambda m: {"autoencoder": m.autoencoder, "width": 8, "height": 4},
@@ -336,6 +337,7 @@ EXAMPLES: dict[str, Example] = {
     # scene_world
     "render_scene": just(seed=4, size=32),
     "scene_prompts": just(count=3),
+    "scene_map": lambda m: {"image": m.picture(2), "kind": "edges"},
     "judge_scenes": lambda m: {"image": m.picture(2)},
     "layout_overlap": lambda m: {"first": m.picture(2), "second": m.picture(2)},
     # latent_pictures

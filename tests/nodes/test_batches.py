@@ -76,6 +76,15 @@ def test_embeddings_of_one_clip_make_a_batch(materials: Any) -> None:
         batches.batch_embeddings([])
 
 
+def test_a_batch_of_embeddings_is_divided_into_equal_parts() -> None:
+    rows = Embedding(torch.arange(12.0).view(6, 2), "some CLIP")
+    divided = batches.list_embeddings(rows, 3)
+    assert [part.clip for part in divided] == ["some CLIP"] * 2
+    assert torch.equal(torch.stack([part.tensor for part in divided]), rows.tensor.view(2, 3, 2))
+    with pytest.raises(GlidewireError, match="cannot be divided into equal parts; expected a multiple of 4; got 6"):
+        batches.list_embeddings(rows, 4)
+
+
 def test_empty_canvases_know_their_space(materials: Any) -> None:
     latents = batches.empty_latents(materials.autoencoder, 8, 4, 2)
     assert latents.tensor.shape == (2, 4, 4, 8) and latents.space == materials.autoencoder.space

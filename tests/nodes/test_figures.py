@@ -11,6 +11,7 @@ from glidewire.diffusion.schedules import squared_cosine
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime.context import Context
 from glidewire.graph_runtime.folders import Folders
+from glidewire.nodes import lettering
 from glidewire.nodes.figures import labelled_grid, plot, plot_schedule, preview_image, table
 from glidewire.nodes.plotting import round_ticks
 from glidewire.nodes.sockets import Image
@@ -32,6 +33,22 @@ def test_a_sheet_has_its_pictures_and_words_where_they_belong() -> None:
     assert (sheet == 0.5).all(dim=-1).sum() >= 4 * 400, "no word covers a picture"
     assert sheet.min() < 0.3, "there are letters"
     assert labelled_grid(grey(3), column_labels="a\nb\nc").shape[2] > labelled_grid(grey(3), columns=1).shape[2]
+
+
+@given(
+    st.text(st.characters(categories=("L", "N", "Zs")), max_size=40), st.integers(8, 90), st.sampled_from([6, 12, 20])
+)
+def test_every_letter_finds_its_line_and_no_line_is_too_long(text: str, width: int, size: int) -> None:
+    lines = lettering.wrapped(text, width, size)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert all(len(line) == 1 or lettering.length(line, size) <= width for line in lines if line)
+
+
+def test_a_row_of_small_pictures_makes_room_for_its_longest_word() -> None:
+    short, long = (labelled_grid(grey(1), row_labels=words) for words in ("a b c", "classifier-free guidance"))
+    assert long.shape[2] > short.shape[2]
+    words = long[0, :, : long.shape[2] - 24]
+    assert (words[:, :3] == 1).all() and words.min() < 0.3, "no letter is cut at the edge"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import edits, guiding, latents, pixels, priors
+from . import coverage, edits, guiding, inpainting, latents, pixels, priors
 from .study import Claim
 
-CLAIMS: Mapping[str, Claim] = {**pixels.CLAIMS, **priors.CLAIMS, **latents.CLAIMS, **guiding.CLAIMS, **edits.CLAIMS}
+CLAIMS: Mapping[str, Claim] = {
+    **pixels.CLAIMS,
+    **coverage.CLAIMS,
+    **inpainting.CLAIMS,
+    **priors.CLAIMS,
+    **latents.CLAIMS,
+    **guiding.CLAIMS,
+    **edits.CLAIMS,
+}

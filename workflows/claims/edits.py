@@ -10,20 +10,24 @@ from ...nodes import (
     autoencoders,
     batches,
     bottleneck,
+    control,
     guidance,
     image_prompts,
     images,
+    measures,
     prompt_editing,
     samplers,
     scene_world,
     values,
 )
 from ...nodes.sockets import Start
+from ...scenes.maps import TRAINED
 from .. import parts
-from ..adapter_pages import START, STEPS, T_EDIT, edited
+from ..adapter_pages import PROMPT_DIFFUSION, START, STEPS, T_EDIT, edited
 from ..parts import Glide, Latent, file
 from .study import PICTURES, Claim, Expected, Study
 
+OWN, OTHER = "its own pair", "another map's pair"
 # Prompts that are silent of size, and what they become. Each names a ground, so that the judge sees whether it stays.
 _SILENT = (
     "a red cube on white ground",
@@ -189,9 +193,40 @@ def decoupled_attention(study: Study) -> None:
             study.measure(way, "the text's shape", scene_world.judge_scenes(drawn, prompt).right)
 
 
+def example_pair(study: Study) -> None:
+    """Maps of scenes, by an example of the map that is wanted and by an example of another one."""
+    picture, _caption, seeds = study.scenes(24, 9000)
+    with study.page.group("Other scenes, as examples"):
+        example = study.titled("Examples", scene_world.render_scene(seeds, 32, held_out=True)).image
+    latent = Latent.load(study.page, "20")
+    with study.page.group("Prompt Diffusion (Wang et al. 2023)"):
+        network = study.titled("Control network", control.load_control_network(file(PROMPT_DIFFUSION)))
+        start = study.titled("Noise", samplers.noise_start(latent.unconditional, 8, 8, seed=seeds))
+    maps = list(TRAINED)
+    for kind, other in zip(maps, [*maps[1:], maps[0]], strict=True):
+        with study.page.group(f"What is wanted: {kind}"):
+            wanted = study.titled(f"Wanted: {kind}", scene_world.scene_map(picture, kind))
+        for way, shown in ((OWN, kind), (OTHER, other)):
+            with study.page.group(f"{kind.capitalize()}: {way}"):
+                target = study.titled(f"{kind}, {way}: example", scene_world.scene_map(example, shown))
+                made = control.apply_prompt_diffusion(latent.unconditional, network, example, target, picture)
+                drawn = parts.sampled(study.page, f"{kind}, {way}: sampler", made, latent.steps, start)
+                image = autoencoders.decode_latents(latent.autoencoder, drawn)
+            study.measure(way, f"{kind}, dB", measures.pixel_error(image, wanted).decibels)
+            study.shown[f"{kind}: {way}"] = image
+
+
 _EDITED, _LATENT = (parts.GLIDE, parts.ASYRP_LARGE), (parts.LDM, parts.LDM_TEXT, parts.KL, parts.CLIP, parts.IP_ADAPTER)
 _SILENT_REMARK = "The prompt is silent of size; the judge asks for a large solid and for all else that the prompt says."
 CLAIMS: Mapping[str, Claim] = {
+    "example-pair": Claim(
+        example_pair,
+        "What is made of a picture is what the example pair shows, without a word that names the task.",
+        "Prompt Diffusion (Wang et al. 2023), section 3 and figure 4",
+        tuple(Expected(f"{kind}, dB", OWN, OTHER) for kind in TRAINED),
+        (parts.LDM, parts.LDM_TEXT, parts.KL, PROMPT_DIFFUSION),
+        "Decibels against what the wanted map of the picture is. The other pair shows another trained map.",
+    ),
     "asymmetric-editing": Claim(
         asymmetric_editing,
         "An edit of the bottleneck cancels out where both terms of a step take it, and shows where only the predicted "

@@ -10,10 +10,11 @@ from ...nodes import batches, clip, components, embeddings, images, measures, sc
 from ...nodes.sockets import Image
 from ...nodes.token_sockets import Embedding
 from .. import parts
-from ..parts import Prior, Unclip
+from ..parts import AutoregressivePrior, Prior, Unclip
 from .study import Claim, Expected, Study
 
 _PRIOR, _TEXT, _NONE = "prior", "text as a picture", "no embedding"
+_DIFFUSION, _CODES = "diffusion", "autoregressive"
 
 
 def rerank_of_two(study: Study) -> None:
@@ -38,6 +39,21 @@ def prior_or_text(study: Study) -> None:
     with study.page.group("Two ways to a picture's embedding"):
         made = prior.sample(caption, scale=1.0, seed=seed)
     _nearness(study, model, image, {_PRIOR: made, _TEXT: text})
+
+
+def diffusion_or_autoregressive(study: Study) -> None:
+    """Two priors under the same captions, and the same decoder behind both."""
+    image, caption, seed = study.scenes(32)
+    decoder = Unclip.load(study.page, "20")
+    prior, coded = Prior.load(study.page, decoder.clip), AutoregressivePrior.load(study.page, decoder.clip)
+    with study.page.group("Two ways to a picture's embedding"):
+        made = {
+            _DIFFUSION: prior.sample(caption, scale=1.0, seed=seed),
+            _CODES: coded.sample(caption, scale=1.0, seed=seed),
+        }
+    _nearness(study, decoder.clip, image, made)
+    for way, embedding in made.items():
+        study.judge(way, _decoded(study, decoder, way, embedding, seed), caption)
 
 
 def _nearness(study: Study, model: ClipModel, image: Image, ways: Mapping[str, Embedding]) -> None:
@@ -127,6 +143,15 @@ CLAIMS: Mapping[str, Claim] = {
         (Expected("judge", _PRIOR, _TEXT), Expected("judge", _TEXT, _NONE)),
         (*_DECODER, parts.PRIOR),
         "The decoder is given no caption: without an embedding it knows nothing of the prompt.",
+    ),
+    "diffusion-or-autoregressive": Claim(
+        diffusion_or_autoregressive,
+        "A diffusion prior makes better embeddings than an autoregressive one.",
+        "unCLIP (Ramesh et al. 2022), abstract and section 2.2",
+        (Expected("cosine", _DIFFUSION, _CODES), Expected("judge", _DIFFUSION, _CODES)),
+        (*_DECODER, parts.PRIOR, parts.AUTOREGRESSIVE),
+        "Cosines are with the embedding of the scene that the caption was written for. Neither prior is guided; both "
+        "were trained on the same pictures, for about as long.",
     ),
     "decoder-guidance": Claim(
         decoder_guidance,

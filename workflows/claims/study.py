@@ -20,6 +20,8 @@ from ..parts import file
 T = TypeVar("T")
 Ruler = tuple[ClipModel, Embedding]
 ITEMS, PICTURES, TABLE = "Number of items", "Pictures of each", "Table"
+PARTS = "Pictures of each part"
+"""Where distributions are compared: their parts take the place of items."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,11 @@ class Study:
             seeds = cast(int, self.titled("Seeds", values.seed_list(first, number)))
             scene = self.titled("Scenes", scene_world.render_scene(seeds, side))
         return scene.image, scene.caption, seeds
+
+    def part_size(self, size: int) -> int:
+        """How many items make a part, whose distribution is compared with another's."""
+        with self.page.group("Parts of equal size"):
+            return self.titled(PARTS, values.integer(size))
 
     def ruler(self, prompt: str) -> Ruler:
         """The CLIP that metrics are taken with, and its embedding of every prompt."""
