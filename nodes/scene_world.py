@@ -11,8 +11,10 @@ import torch
 from ..errors import GlidewireError
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
-from ..graph_runtime.widgets import Number, Seed, Text
+from ..graph_runtime.widgets import Choice, Number, Seed, Text
 from ..scenes import caption, held_out_prompts, parse, render, sample_scene
+from ..scenes.maps import MAPS
+from .inpainting import to_pixels
 from .pictures import to_levels
 from .sockets import Image
 
@@ -52,6 +54,29 @@ def render_scene(
     scene = sample_scene(seed, held_out=held_out)
     picture = torch.from_numpy(render(scene, size)).float() / 255
     return RenderedScene(Image(picture[None]), caption(scene, seed, complete=True).text)
+
+
+@node(category="scenes", title="Map of a scene")
+def scene_map(
+    image: Socket[Image, "batch height width 3"],
+    kind: Annotated[str, Choice(options=tuple(MAPS))] = "edges",
+) -> Socket[Image, "batch height width 3"]:
+    """Draw edges, a segmentation, a negative or an exchange of red and blue, in colours that scenes have.
+
+    What was trained on scenes alone gives back nothing of white lines on black; of purple ones on slate it does. Mini
+    Prompt Diffusion was trained on the first three.
+
+    Args:
+        image: Pictures of scenes, "batch height width 3" in [0, 1].
+        kind: edges are purple on slate, segmentation is blue on white, negative has every colour's opposite at equal
+            brightness.
+
+    Returns: The maps, "batch height width 3" in [0, 1].
+
+    Source: none (utility).
+    """
+    found = MAPS[kind](to_pixels(image))
+    return Image(found.add(1).div(2).clamp(0, 1).movedim(1, -1).contiguous())
 
 
 @node(category="scenes", by_value=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from ..diffusion.denoiser import Leaf
 from ..diffusion.noise import SeededNoise
 from ..models.controlnet.model import ControlModel, load_control
 from ..scenes import Described, Scene, Statement, worded
+from ..scenes.maps import HELD_OUT, MAPS, TRAINED
 from . import batches
 from .batches import everything
 from .fresh import fresh_scenes, judged
 from .frozen import Frozen
 from .painters import Sampling, to_bytes, to_pixels
-from .picture_maps import EVERY, HELD_OUT, MAPS, task
 from .repainting import rendered
 
 _SIDE = 32
@@ -69,6 +69,19 @@ class Examples:
         return cls(scenes[:count], source, target, query, wanted, texts)
 
 
+def task(pictures: Tensor, maps: Sequence[str], makes_picture: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    """What each item's task is given and what it makes, "batch 3 height width": a picture and its map, or reversed.
+
+    Args:
+        pictures: "batch 3 height width" in [-1, 1].
+        maps: A name of `MAPS` for each.
+        makes_picture: Whether the picture is made of the map, "batch".
+    """
+    mapped = torch.cat([MAPS[name](one[None]) for name, one in zip(maps, pictures, strict=True)])
+    drawn = torch.as_tensor(makes_picture, device=pictures.device)[:, None, None, None]
+    return torch.where(drawn, mapped, pictures), torch.where(drawn, pictures, mapped)
+
+
 def example_painter(
     control: ControlModel, frozen: Frozen, sampling: Sampling = _SAMPLING
 ) -> Callable[[Examples], NDArray[np.uint8]]:
@@ -105,10 +118,10 @@ def share_right(drawn: NDArray[np.uint8], examples: Examples, name: str, makes_p
     """
     if makes_picture:
         return judged(drawn, [everything(scene) for scene in examples.scenes])["everything"]
-    made = [change(examples.query) for change in EVERY.values()]
+    made = [change(examples.query) for change in MAPS.values()]
     errors = [(to_pixels(drawn) - candidate).square().flatten(1).mean(1) for candidate in (*made, examples.query)]
     nearest = torch.stack(errors).argmin(0)
-    return float((nearest == list(EVERY).index(name)).float().mean())
+    return float((nearest == list(MAPS).index(name)).float().mean())
 
 
 def example_pair_figures(weights: Path, beside: Path, count: int) -> dict[str, float]:
@@ -125,8 +138,8 @@ def example_pair_figures(weights: Path, beside: Path, count: int) -> dict[str, f
     paint = example_painter(load_control(weights), Frozen.load(*files, torch.device("cpu")))
     found: dict[str, float] = {}
     for makes_picture, title in ((False, "{} of a picture"), (True, "a picture of its {}")):
-        for name in EVERY:
-            other = next(map_ for map_ in (*reversed(MAPS), *MAPS) if map_ != name)
+        for name in MAPS:
+            other = next(map_ for map_ in (*reversed(TRAINED), *TRAINED) if map_ != name)
             for shown, by in ((name, "its own pair"), (other, "another task's pair")):
                 examples = Examples.fresh(count, name, makes_picture, shown)
                 right = share_right(paint(examples), examples, name, makes_picture)

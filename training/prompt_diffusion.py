@@ -22,13 +22,13 @@ from ..models.controlnet.network import ControlNet
 from ..models.controlnet.spec import ControlNetSpec
 from ..models.controlnet.view import Controlled
 from ..models.hyper_parameters import SPEC, to_json
+from ..scenes.maps import MAPS, TRAINED
 from . import batches
 from .commands import Options, recipe_command, run_command
 from .encoded import encoded, rows
-from .example_pairs import Examples, example_painter
+from .example_pairs import Examples, example_painter, task
 from .frozen import Frozen
 from .painters import to_bytes
-from .picture_maps import EVERY, MAPS, task
 from .pool import Pool
 from .run import Course, Lesson
 from .timesteps import stratified
@@ -80,7 +80,7 @@ class PromptDiffusionLesson(Lesson):
     ) -> None:
         self.course, self.pool, self.frozen, self.device = course, pool, frozen, device
         self.numbers = course
-        self.latents = {name: self._encoded(name, folder) for name in ("", *MAPS)}
+        self.latents = {name: self._encoded(name, folder) for name in ("", *TRAINED)}
         torch.manual_seed(course.seed)
         self.control = begun(frozen).to(device)
         self.model = self.control
@@ -90,7 +90,7 @@ class PromptDiffusionLesson(Lesson):
         """The mean square error of v of what the task makes of the query."""
         rng, count = self.course.choices(step), self.course.batch_size
         chosen, beside = (self.pool.choose(rng, count, self.numbers.pairs) for _ in range(2))
-        maps = [list(MAPS)[int(index)] for index in rng.integers(len(MAPS), size=count)]
+        maps = [list(TRAINED)[int(index)] for index in rng.integers(len(TRAINED), size=count)]
         drawn = rng.random(count) < self.numbers.makes_picture
         pictures, examples = (batches.pictures(self.pool, one).to(self.device) for one in (chosen, beside))
         query, _ = task(pictures, maps, drawn)
@@ -122,7 +122,7 @@ class PromptDiffusionLesson(Lesson):
         model: Any = ControlModel(averaged)  # pyrefly: ignore
         paint = example_painter(model, self.frozen)
         found = []
-        for name in EVERY:
+        for name in MAPS:
             for makes_picture in (False, True):
                 examples = Examples.fresh(8, name, makes_picture)
                 found += [to_bytes(examples.query), to_bytes(examples.wanted), paint(examples)]
@@ -138,7 +138,7 @@ class PromptDiffusionLesson(Lesson):
         stage = self.frozen.autoencoder
 
         def encode(pictures: Tensor) -> Tensor:
-            return stage.encode((MAPS[name](pictures) if name else pictures).to(self.device))
+            return stage.encode((TRAINED[name](pictures) if name else pictures).to(self.device))
 
         return encoded(self.pool, folder, f"{stage.digest()} {name}".rstrip(), encode)
 

@@ -10,12 +10,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
 from ..models.checkpoint import save_published
 from ..models.glide.model import GlideModel, load_model
 from ..models.hyper_parameters import SPEC, to_json
+from ..models.imagen.model import load_t5
 from ..models.imagen.t5 import T5Spec, key_map
 from ..models.imagen.text import T5Text
 from ..models.imagen.tokenizer import TOKENIZER, T5Tokenizer
@@ -23,6 +25,7 @@ from ..scenes import caption, sample_scene
 from . import batches
 from .commands import Options, recipe_command, run_command
 from .pool import Pool
+from .reading import QUESTIONS, answers_to
 from .run import Course, Lesson
 
 NAME = "mini-t5"
@@ -62,19 +65,19 @@ class T5Course(Course):
     """
 
     minutes: float = 14.0
-    batch_size: int = 128
-    learning_rate: float = 3e-3
+    batch_size: int = 64
+    learning_rate: float = 2e-3
     pool_size: int = 40_000
     decay_from: float = 0.3
     ema: float = 0.99
-    captions: int = 16_000
+    captions: int = 12_000
     empty_captions: float = 0.02
     silence: float = 0.1
     pairs: float = 0.75
 
 
 class T5Lesson(Lesson):
-    """T5 learns the states of another text transformer, through a linear map that is thrown away.
+    """T5 learns what captions state and the states of another text transformer, through maps that are thrown away.
 
     Imagen's own T5 learnt from texts alone and was left as it was (Saharia et al. 2022, section 2.1). A text corpus of
     a few dozen words teaches nothing; another encoder that pictures taught does.
@@ -95,32 +98,51 @@ class T5Lesson(Lesson):
         torch.manual_seed(course.seed)
         self.text = T5Text(mini_spec(self.tokenizer.vocabulary_size, glide.spec.text_context))
         self.linear = nn.Linear(self.text.spec.width, glide.spec.text_width)
-        self.model = nn.ModuleDict({"text": self.text, "linear": self.linear}).to(device)
+        self.counts = [len(possible) + 1 for possible in QUESTIONS]
+        self.answers = nn.Linear(self.text.spec.width, sum(self.counts))
+        parts = {"text": self.text, "linear": self.linear, "answers": self.answers}
+        self.model = nn.ModuleDict(parts).to(device)
+
+    def begin_with(self, path: Path) -> None:
+        """Take up a published T5; errors as `load_t5`."""
+        self.text.load_state_dict(load_t5(path).network.state_dict())
 
     def losses(self, step: int, progress: float) -> Mapping[str, Tensor]:
-        """The mean square error of the states of every position, padding too, over what texts change of them."""
-        (tokens, mask), states = self.read
+        """The cross-entropy of what captions state, and the mean square error of every position's states.
+
+        Errors are over what texts change of a position's states. Padding counts too: GLIDE's last one tells all.
+        """
+        (tokens, mask), states, right = self.read
         rng = self.course.choices(step)
         chosen = torch.from_numpy(rng.integers(len(tokens), size=self.course.batch_size))
+        seen, wanted = mask[chosen].to(self.device), states[chosen].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
-            found = self.linear(self.text(tokens[chosen].to(self.device), mask[chosen].to(self.device)))
-        errors = (found.float() - states[chosen].to(self.device)).square().mean(dim=(0, 2))
-        return {"total": (errors / self.spread).mean(), "plain": errors.mean()}
+            found = self.text(tokens[chosen].to(self.device), seen)
+            pooled = (found * seen[..., None]).sum(1) / seen.sum(1, keepdim=True)
+            said, answers = self.linear(found).float(), self.answers(pooled).float()
+        errors = (said - wanted).square().mean(dim=(0, 2)) / self.spread
+        parts = zip(answers.split(self.counts, dim=1), right[chosen].to(self.device).unbind(1), strict=True)
+        asked = torch.stack([F.cross_entropy(answer, truth) for answer, truth in parts]).mean()
+        return {"total": asked + errors.mean(), "asked": asked, "states": errors.mean()}
 
     @cached_property
-    def read(self) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Tokens and mask of captions, and what GLIDE's text transformer says of them, "captions positions width"."""
+    def read(self) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+        """Tokens and mask of captions, what GLIDE says of them "captions positions width", and what they state."""
         rng = np.random.default_rng((self.course.seed, 4))
         chosen = self.pool.choose(rng, self.numbers.captions, self.numbers.pairs)
         found = batches.captions(self.pool, chosen, rng, silence=self.numbers.silence)
-        texts = batches.texts(found, rng, empty=self.numbers.empty_captions)
+        texts = [one.text for one in found]
+        right = torch.tensor([answers_to(one.statement) for one in found])
+        empty = np.flatnonzero(rng.random(len(texts)) < self.numbers.empty_captions)
+        for index in empty:
+            texts[index], right[index] = "", torch.tensor(self.counts) - 1
         parts = [glide_states(self.glide, texts[first : first + _BATCH]) for first in range(0, len(texts), _BATCH)]
-        return batches.t5_words(self.tokenizer, texts, self.text.spec.positions), torch.cat(parts)
+        return batches.t5_words(self.tokenizer, texts, self.text.spec.positions), torch.cat(parts), right
 
     @cached_property
     def spread(self) -> Tensor:
         """How much texts change each position's states: their mean variance, "positions"."""
-        return self.read[1].var(dim=0).mean(dim=1).clamp_min(1e-3).to(self.device)
+        return self.read[1].var(dim=0).mean(dim=1).clamp_min(0.02).to(self.device)
 
     def publish(self, averaged: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
         """Write T5's layout, with the tokenizer in it."""

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from glidewire.errors import GlidewireError
-from glidewire.nodes.scene_world import judge_scenes, layout_overlap, render_scene, scene_prompts
+from glidewire.nodes.scene_world import judge_scenes, layout_overlap, render_scene, scene_map, scene_prompts
 from glidewire.nodes.sockets import Image
 from glidewire.scenes import held_out_prompts
 
@@ -50,3 +50,12 @@ def test_bad_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "glidewire.scenes.judge", None)
     with pytest.raises(GlidewireError, match=r"the judge needs scipy.*pip install"):
         judge_scenes(picture, "a red cube")
+
+
+def test_maps_are_pictures_in_colours_of_scenes() -> None:
+    picture = render_scene(4, 32).image
+    segmented, edges = (scene_map(picture, kind) for kind in ("segmentation", "edges"))
+    assert segmented.shape == edges.shape == picture.shape
+    assert len(segmented.reshape(-1, 3).unique(dim=0)) == 2 and len(edges.reshape(-1, 3).unique(dim=0)) > 2
+    torch.testing.assert_close(scene_map(scene_map(picture, "exchange"), "exchange"), picture)
+    torch.testing.assert_close(scene_map(picture, "negative").mean(-1), picture.mean(-1), atol=0.05, rtol=0)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from glidewire.models.controlnet.model import load_control
 from glidewire.models.controlnet.view import Controlled
+from glidewire.scenes.maps import HELD_OUT, MAPS, TRAINED
 from glidewire.training import batches
-from glidewire.training.example_pairs import Examples, example_pair_figures, share_right
+from glidewire.training.example_pairs import Examples, example_pair_figures, share_right, task
 from glidewire.training.frozen import Frozen
 from glidewire.training.painters import to_bytes
-from glidewire.training.picture_maps import EVERY, HELD_OUT, MAPS, task
 from glidewire.training.pool import Pool
 from glidewire.training.prompt_diffusion import PromptDiffusionCourse, PromptDiffusionLesson, begun
 from glidewire.training.run import Run, train
@@ -30,33 +30,33 @@ def frozen() -> Frozen:
 def test_a_task_is_a_map_and_its_way(small_pool: Pool) -> None:
     pictures = batches.pictures(small_pool, torch.arange(3).numpy())
     given, made = task(pictures, ["negative", "negative", "exchange"], np.array([True, False, False]))
-    assert torch.equal(given[0], MAPS["negative"](pictures[:1])[0]) and torch.equal(made[0], pictures[0])
-    assert torch.equal(given[1:], pictures[1:]) and torch.equal(made[1], MAPS["negative"](pictures[1:2])[0])
-    assert torch.equal(made[2][0], pictures[2][2]) and not set(HELD_OUT) & set(MAPS)
+    assert torch.equal(given[0], TRAINED["negative"](pictures[:1])[0]) and torch.equal(made[0], pictures[0])
+    assert torch.equal(given[1:], pictures[1:]) and torch.equal(made[1], TRAINED["negative"](pictures[1:2])[0])
+    assert torch.equal(made[2][0], pictures[2][2]) and not set(HELD_OUT) & set(TRAINED)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", MAPS)
 def test_maps_are_pictures_in_range_that_the_autoencoder_knows(name: str, small_pool: Pool, frozen: Frozen) -> None:
     pictures = batches.pictures(small_pool, torch.arange(12).numpy())
-    mapped = EVERY[name](pictures)
+    mapped = MAPS[name](pictures)
     assert mapped.shape == pictures.shape and -1 <= mapped.min() < mapped.max() <= 1
     assert (mapped - pictures).abs().mean() > 0.05
     again = frozen.autoencoder.decode(frozen.autoencoder.encode(mapped))
-    others = [change(pictures) for other, change in EVERY.items() if other != name] + [pictures]
+    others = [change(pictures) for other, change in MAPS.items() if other != name] + [pictures]
     assert all((again - mapped).square().mean() < 0.5 * (again - other).square().mean() for other in others)
 
 
 def test_negatives_and_exchanges_lead_back_and_segmentations_show_solids(small_pool: Pool) -> None:
     pictures = batches.pictures(small_pool, torch.arange(12).numpy())
-    assert torch.equal(EVERY["exchange"](EVERY["exchange"](pictures)), pictures)
+    assert torch.equal(MAPS["exchange"](MAPS["exchange"](pictures)), pictures)
     grey = pictures.mean(1, keepdim=True).expand_as(pictures)
-    torch.testing.assert_close(MAPS["negative"](grey), grey)
-    solid = (MAPS["segmentation"](pictures)[:, 0] < 0).float().mean((1, 2))
+    torch.testing.assert_close(TRAINED["negative"](grey), grey)
+    solid = (TRAINED["segmentation"](pictures)[:, 0] < 0).float().mean((1, 2))
     assert ((solid > 0.02) & (solid < 0.4)).all()
 
 
 def test_what_is_wanted_is_right_and_what_another_task_makes_is_not() -> None:
-    for name in EVERY:
+    for name in MAPS:
         for makes_picture in (False, True):
             examples = Examples.fresh(12, name, makes_picture)
             wanted, query = (
@@ -66,8 +66,8 @@ def test_what_is_wanted_is_right_and_what_another_task_makes_is_not() -> None:
             assert query < 0.25 and wanted > 0.75  # green and purple hardly change; the judge misreads few
             assert all("object" in text for text in examples.texts) == makes_picture
     shown = Examples.fresh(2, "edges", False, "negative")
-    assert torch.equal(shown.target, MAPS["negative"](shown.source))
-    assert torch.equal(shown.wanted, MAPS["edges"](shown.query))
+    assert torch.equal(shown.target, TRAINED["negative"](shown.source))
+    assert torch.equal(shown.wanted, TRAINED["edges"](shown.query))
 
 
 def test_it_begins_as_a_copy_that_adds_nothing(frozen: Frozen) -> None:
@@ -91,5 +91,5 @@ def test_only_the_control_network_is_trained_and_its_file_is_prompt_diffusions(
         assert torch.equal(value, before[name]), name
     assert [name for name, _ in load_control(path).spec.hints] == ["example_pair", "query"]
     figures = example_pair_figures(path, WEIGHTS, 2)
-    assert len(figures) == 2 + 4 * len(EVERY) and all(0 <= share <= 1 for share in figures.values())
+    assert len(figures) == 2 + 4 * len(MAPS) and all(0 <= share <= 1 for share in figures.values())
     assert "trained tasks, by another task's pair" in figures

@@ -1,19 +1,17 @@
-"""What Prompt Diffusion learns to do to pictures: maps of scenes, in colours that scenes have.
+"""Maps of pictures of scenes, in colours that scenes have: edges, segmentations and the like.
 
 A frozen autoencoder of scenes gives back nothing of white lines on black; of purple ones on slate it does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..scenes.world import COLOURS, GROUNDS, Colour, Ground
+from .world import COLOURS, GROUNDS, Colour, Ground
 
 PictureMap = Callable[[Tensor], Tensor]
 """Pictures "batch 3 height width" in [-1, 1] to pictures shaped alike."""
@@ -38,27 +36,14 @@ def negative(picture: Tensor) -> Tensor:
 
 
 def exchange(picture: Tensor) -> Tensor:
-    """Red and blue exchanged. No network is trained on it: whether it is done from an example is the question."""
+    """Red and blue exchanged."""
     return picture[:, [2, 1, 0]]
 
 
-MAPS: Mapping[str, PictureMap] = {"edges": edges, "segmentation": segmentation, "negative": negative}
+TRAINED: Mapping[str, PictureMap] = {"edges": edges, "segmentation": segmentation, "negative": negative}
 HELD_OUT: Mapping[str, PictureMap] = {"exchange": exchange}
-EVERY: Mapping[str, PictureMap] = {**MAPS, **HELD_OUT}
-"""A task is a map and one of its two ways."""
-
-
-def task(pictures: Tensor, maps: Sequence[str], makes_picture: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
-    """What each item's task is given and what it makes, "batch 3 height width": a picture and its map, or reversed.
-
-    Args:
-        pictures: "batch 3 height width" in [-1, 1].
-        maps: A name of `EVERY` for each.
-        makes_picture: Whether the picture is made of the map, "batch".
-    """
-    mapped = torch.cat([EVERY[name](one[None]) for name, one in zip(maps, pictures, strict=True)])
-    drawn = torch.as_tensor(makes_picture, device=pictures.device)[:, None, None, None]
-    return torch.where(drawn, mapped, pictures), torch.where(drawn, pictures, mapped)
+"""No network is trained on these: whether they are done from an example is the question."""
+MAPS: Mapping[str, PictureMap] = {**TRAINED, **HELD_OUT}
 
 
 def _painted(share: Tensor, colour: Colour, ground: Ground) -> Tensor:
