@@ -85,7 +85,7 @@ def known_pixels(scenes: Sequence[Scene], side: int, holes: Holes, rng: np.rando
 
 
 class InpaintingLesson(GlideLesson):
-    """The base model learns on with a part of each picture known (Nichol et al. 2021, section 2.4).
+    """The base model learns on with a part of each picture known (Nichol et al. 2021, section 4.3).
 
     Args:
         recipe: The recipe's numbers.

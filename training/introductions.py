@@ -120,7 +120,7 @@ INTRODUCTIONS: Mapping[str, str] = {
         "`mini-clip`'s text tower under the published names."
     ),
     "mini-glide-inpaint": (
-        "GLIDE's inpainting model (Nichol et al. 2021, section 2.4) at toy size, in the published layout: "
+        "GLIDE's inpainting model (Nichol et al. 2021, section 4.3) at toy size, in the published layout: "
         "`mini-glide-base`, trained on with a part of each picture known."
     ),
     "mini-glide-upsampler": (

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from ..metrics.pictures import boundary_error
 from ..scenes import Caption, Scene, render
 from ..scenes.judge import Reading, judge
 from ..scenes.world import COLOURS, SHAPES, Solid
@@ -153,7 +155,8 @@ def repainted(paint: Inpainter, count: int, side: int, *, scale: float = 3.0) ->
         scale: Of classifier-free guidance.
 
     Returns:
-        Shares as `judged`, and "known pixels" in decibels, over what the mask keeps.
+        Shares as `judged`, "known pixels" in decibels, over what the mask keeps, and "edge": `boundary_error` around
+        what was painted, in the pictures' levels of [0, 1].
     """
     tasks = repainting_tasks(count, side)
     texts = [caption.text for caption in tasks.captions]
@@ -164,4 +167,9 @@ def repainted(paint: Inpainter, count: int, side: int, *, scale: float = 3.0) ->
         parts.append(paint(texts[rows], tasks.pictures[rows], tasks.masks[rows], seeds, first, scale))
     found = np.concatenate(parts)
     kept = tasks.masks.transpose(0, 2, 3, 1).repeat(3, axis=3) > 0
-    return {**judged(found, tasks.captions), "known pixels": decibels(found[kept], tasks.pictures[kept])}
+    levels = torch.from_numpy(found).movedim(-1, 1).float() / 255
+    return {
+        **judged(found, tasks.captions),
+        "known pixels": decibels(found[kept], tasks.pictures[kept]),
+        "edge": boundary_error(levels, 1 - torch.from_numpy(tasks.masks[:, 0])),
+    }

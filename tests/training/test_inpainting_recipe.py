@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from glidewire.training.fresh import fresh_scenes
 from glidewire.training.inpainting import Holes, InpaintingLesson, InpaintingRecipe, inpainting_model, known_pixels
 from glidewire.training.measures import measured
 from glidewire.training.pool import Pool
-from glidewire.training.repainting import hole_of, repainting_tasks
+from glidewire.training.repainting import hole_of, repainted, repainting_tasks
 from glidewire.training.run import Run, train
 
 RECIPE = InpaintingRecipe(steps=2, stages=((1.0, 32, 3),), pool_size=12)
@@ -49,7 +50,19 @@ def test_it_trains_and_is_measured(glide: GlideModel, small_pool: Pool, tmp_path
     assert model.spec.variant == "inpaint" and model.tokenizer.merges == glide.tokenizer.merges
     assert model.network.unet.conv_in.weight[:, 3:].abs().max() > 0
     found = measured(path, 2, tmp_path)
-    assert found is not None and {"everything", "known pixels"} <= found.keys()
+    assert found is not None and {"everything", "known pixels"} <= found.keys() and abs(found["edge"]) < 1
+
+
+def test_an_edge_is_measured_where_it_was_painted() -> None:
+    def paint(texts: Any, pictures: Any, masks: Any, seeds: Any, first: int, scale: float) -> Any:
+        """What is hidden turns black; nothing else changes."""
+        return (pictures * masks.transpose(0, 2, 3, 1)).astype(np.uint8)
+
+    def untouched(texts: Any, pictures: Any, masks: Any, seeds: Any, first: int, scale: float) -> Any:
+        return pictures
+
+    black, same = (repainted(one, 3, 32)["edge"] for one in (paint, untouched))
+    assert black > 0.3 > 0.05 > abs(same)
 
 
 def test_tasks_change_one_solid_and_hide_it() -> None:
