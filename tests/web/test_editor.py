@@ -108,6 +108,30 @@ def test_colours_of_types_are_readable_on_light_and_on_dark(editor: Any) -> None
     assert min(found) >= 3
 
 
+def test_the_light_palette_keeps_the_colours_of_types_and_what_we_write_can_be_read(editor: Any) -> None:
+    types = "['DENOISER', 'CONDITION', 'SAMPLE', 'SCHEDULE'].map(type => LGraphCanvas.link_type_colors[type])"
+    before, ground = editor.js(types), editor.js("LiteGraph.NODE_DEFAULT_BGCOLOR")
+    editor.js("app.extensionManager.setting.set('Comfy.ColorPalette', 'light')")
+    editor.wait("ground => LiteGraph.NODE_DEFAULT_BGCOLOR !== ground", ground)
+    editor.wait(f"before => JSON.stringify({types}) === JSON.stringify(before)", before)
+    editor.page.mouse.click(*editor.slot("Sampler", "sample", is_input=False))
+    editor.page.locator(".glidewire-popover .glidewire-histogram").wait_for()
+    editor.shot("editor-light")
+    contrast = editor.js(
+        """async () => {
+          const { luminance } = await import('/extensions/glidewire/parts/colours.js')
+          const { color, backgroundColor } = getComputedStyle(document.querySelector('.glidewire-popover'))
+          const [text, ground] = [color, backgroundColor]
+            .map(one => luminance(one.match(/[0-9.]+/g).slice(0, 3).map(channel => channel / 255)))
+          return [ground, (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05)]
+        }"""
+    )
+    assert contrast[0] > 0.5 and contrast[1] >= 4.5  # WCAG 2.1, 1.4.3
+    editor.page.keyboard.press("Escape")
+    editor.js("app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
+    editor.wait("ground => LiteGraph.NODE_DEFAULT_BGCOLOR === ground", ground)
+
+
 def test_hovering_a_mark_tells_what_changed(editor: Any) -> None:
     editor.set("Guidance", "scale", 5)
     editor.marked("Guidance", "will run")
