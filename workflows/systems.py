@@ -19,7 +19,10 @@ from ..interfaces.session import pack_registry
 from .gallery import DOCS
 from .make import FOLDER
 
-CATEGORIES = ("glide", "unclip", "paella", "latent diffusion", "embeddings", "clip")
+CATEGORIES = (
+    "glide", "unclip", "paella", "latent diffusion", "embeddings", "clip",
+    "imagen", "image prompts", "control", "bottleneck", "prompts",
+)  # fmt: skip
 """Every node of these categories stands in the table."""
 
 
@@ -112,11 +115,35 @@ SYSTEMS: dict[str, tuple[Component, ...]] = {
                   "mini-clip mini-noised-clip"),
         Component("weights of words", "weighted_prompt weigh_words", "", "prompt_weights", "mini-ldm"),
     ),
+    "Imagen, as DeepFloyd IF": (
+        Component("text encoder", "t5_text load_t5_text_encoder", "t5-v1-1-xxl", "", "mini-t5"),
+        Component("first stage", "imagen_denoiser load_imagen_stage", "if-stage-1 if-stage-1-l if-stage-1-xl",
+                  "if_stage1 if_stage1_diffusers", "mini-imagen-base"),
+        Component("dynamic threshold", "dynamic_threshold", "", "if_dynamic_threshold", "mini-imagen-base"),
+        Component("second stage, told a noise level", "imagen_upsampler_denoiser", "if-stage-2 if-stage-2-l",
+                  "if_stage2 if_stage2_diffusers", "mini-imagen-upsampler"),
+    ),
+    "Adapters and edits": (
+        Component("IP-Adapter", "apply_ip_adapter load_ip_adapter load_image_encoder encode_image_prompt",
+                  "ip-adapter-sd15 ip-adapter-plus-sd15 ip-adapter-image-encoder",
+                  "ip_adapter_base ip_adapter_plus ip_adapter_full", "mini-ip-adapter"),
+        Component("IP-Adapter of faces", "encode_face_prompt", "ip-adapter-faceid-sd15", "ip_adapter_faceid"),
+        Component("several image prompts, kept in files", "join_image_prompts save_image_prompt load_image_prompt"),
+        Component("ControlNet", "apply_control_net load_control_network", "controlnet-canny", "controlnet_plain"),
+        Component("Prompt Diffusion", "apply_prompt_diffusion prompt_diffusion_task", "prompt-diffusion",
+                  "prompt_diffusion", "mini-prompt-diffusion"),
+        Component("Asyrp", "edit_h_space load_h_direction add_h_directions mean_h_direction load_pixel_denoiser",
+                  "asyrp-smiling asyrp-dog-happy", "asyrp_delta_layouts asyrp_trajectory",
+                  "mini-asyrp-blue mini-asyrp-large mini-asyrp-sphere"),
+        Component("Asyrp's timesteps and boost", "edit_timesteps boosted_sampler", "", "asyrp_t_edit"),
+        Component("prompt-to-prompt", "prompt_to_prompt", "", "prompt_to_prompt", "mini-glide-base"),
+        Component("attention to words", "show_words", "", "", "mini-glide-base mini-ldm"),
+    ),
 }  # fmt: skip
 
 _HEAD = """# Systems
 
-The four systems of this line, component by component. Written by `python -m glidewire.workflows.systems`: do not
+The systems of this line, component by component. Written by `python -m glidewire.workflows.systems`: do not
 edit. *Paper* is what the node's own documentation cites; *published* are names for `glidewire models pull`; *parity*
 are golden cases, whose errors are in [checkpoints.md](checkpoints.md); a mini in *(brackets)* is not shipped yet;
 *workflows* are those that use one of the nodes, with pictures in [workflows.md](workflows.md).

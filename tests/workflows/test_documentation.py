@@ -18,7 +18,7 @@ def test_the_page_of_systems_is_current() -> None:
     assert (DOCS / "systems.md").read_text() == systems.page(), "run: python -m glidewire.workflows.systems"
 
 
-def test_every_node_of_the_four_systems_stands_in_it() -> None:
+def test_every_node_of_the_systems_stands_in_it() -> None:
     named = {node for rows in systems.SYSTEMS.values() for row in rows for node in row.nodes.split()}
     registry = {declaration.name: declaration for declaration in pack_registry()}
     assert named <= set(registry)

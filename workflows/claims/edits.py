@@ -212,7 +212,7 @@ def example_pair(study: Study) -> None:
                 made = control.apply_prompt_diffusion(latent.unconditional, network, example, target, picture)
                 drawn = parts.sampled(study.page, f"{kind}, {way}: sampler", made, latent.steps, start)
                 image = autoencoders.decode_latents(latent.autoencoder, drawn)
-            study.measure(way, f"{kind}, dB", measures.pixel_error(image, wanted).decibels)
+                study.measure(way, f"{kind}, dB", measures.pixel_error(image, wanted).decibels)
             study.shown[f"{kind}: {way}"] = image
 
 
