@@ -137,7 +137,7 @@ INTRODUCTIONS: Mapping[str, str] = {
     ),
     "mini-autoregressive-prior": (
         "unCLIP's autoregressive prior (Ramesh et al. 2022, section 2.2) at toy size: from a caption as `mini-clip` "
-        "reads it to 24 principal components of a picture's embedding, code by code. None was published."
+        "reads it to 32 principal components of a picture's embedding, code by code. None was published."
     ),
     "mini-ldm-inpaint": (
         "Latent diffusion's inpainting (Rombach et al. 2022, section 4.5) at toy size, in Stable Diffusion's "
