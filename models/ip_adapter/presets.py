@@ -31,6 +31,7 @@ _LEVELS: Mapping[str, tuple[float, float]] = {
     "composition": (1.0, 0.0),
     "style and composition": (1.0, 1.0),
 }
+_LARGEST = 2.0
 PRESETS: tuple[str, ...] = (*_SHAPES, *_PARTS, *_LEVELS)
 _PAIR = re.compile(r"\s*(\d+)\s*[:=]\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*")
 
@@ -70,14 +71,17 @@ def written_scales(text: str) -> dict[int, float]:
     """Weights by layer as a user writes them, "1: 0.5, 15: 1"; the layers that are not named have none.
 
     Raises:
-        GlidewireError: A part that is no number of a layer with its weight.
+        GlidewireError: A part that is no number of a layer with its weight, or a weight of more than 2 in size.
     """
     found: dict[int, float] = {}
     for part in filter(str.strip, re.split(r"[,;\n]", text)):
         pair = _PAIR.fullmatch(part)
         if pair is None:
             raise GlidewireError("weights of layers cannot be read", expected='such as "1: 0.5, 15: 1"', got=repr(part))
-        found[int(pair[1])] = float(pair[2])
+        found[int(pair[1])] = weight = float(pair[2])
+        if not abs(weight) <= _LARGEST:
+            limits = f"-{_LARGEST:g} to {_LARGEST:g}"
+            raise GlidewireError(f"the weight of layer {pair[1]} is out of range", expected=limits, got=weight)
     return found
 
 

@@ -165,6 +165,8 @@ def test_weights_are_written_by_layer(materials: Any) -> None:
     assert written_scales("1: 0.5, 15=1;3:-.25\n") == {1: 0.5, 15: 1.0, 3: -0.25}
     with pytest.raises(GlidewireError, match=r"cannot be read; expected such as \"1: 0.5, 15: 1\"; got ' 3'"):
         written_scales("1: 2, 3")
+    with pytest.raises(GlidewireError, match=r"the weight of layer 15 is out of range; expected -2 to 2; got 200\.0"):
+        written_scales("1: -2, 15: 200")
     denoiser, prompt = materials.latent_denoiser(), materials.image_prompt()
     by_hand = apply_ip_adapter(denoiser, materials.ip_adapter, prompt, by_layer="1: 1, 3: 1, 5: 1, 7: 1")
     assert torch.equal(
