@@ -27,7 +27,7 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def shortened(flow: Workflow) -> Workflow:
     """The same workflow with few steps, and a claim's for two items."""
     titles = {call.title for call in flow.graph.calls.values()}
-    # Parts hold more than the three neighbours that precision and recall look for, and two are needed to differ.
+    # Parts hold more than the neighbours that precision and recall look for, and two are needed to differ.
     sizes = {ITEMS: 8, PARTS: 4} if PARTS in titles else {ITEMS: 2, PICTURES: 2}
     for call in flow.graph.calls.values():
         if call.title in sizes:
