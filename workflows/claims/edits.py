@@ -212,7 +212,7 @@ def example_pair(study: Study) -> None:
                 made = control.apply_prompt_diffusion(latent.unconditional, network, example, target, picture)
                 drawn = parts.sampled(study.page, f"{kind}, {way}: sampler", made, latent.steps, start)
                 image = autoencoders.decode_latents(latent.autoencoder, drawn)
-                study.measure(way, f"{kind}, dB", measures.pixel_error(image, wanted).decibels)
+                study.measure(way, f"{kind} in dB", measures.pixel_error(image, wanted).decibels)
             study.shown[f"{kind}: {way}"] = image
 
 
@@ -223,7 +223,7 @@ CLAIMS: Mapping[str, Claim] = {
         example_pair,
         "What is made of a picture is what the example pair shows, without a word that names the task.",
         "Prompt Diffusion (Wang et al. 2023), section 3 and figure 4",
-        tuple(Expected(f"{kind}, dB", OWN, OTHER) for kind in TRAINED),
+        tuple(Expected(f"{kind} in dB", OWN, OTHER) for kind in TRAINED),
         (parts.LDM, parts.LDM_TEXT, parts.KL, PROMPT_DIFFUSION),
         "Decibels against what the wanted map of the picture is. The other pair shows another trained map.",
     ),
