@@ -101,11 +101,11 @@ class UnclipUpsampler:
         return cls(page, checkpoint.model, steps)
 
     def enlarged(self, small: Sample, side: int, batch: int) -> Sample:
-        """Pictures of a side of the small ones, by deterministic DDIM."""
+        """Pictures of a side of the small ones; fresh noise in each step covers the errors of the first."""
         denoiser = unclip_upsampling.unclip_upsampler_denoiser(self.model, small, UPSAMPLING_STEPS)
         denoiser = self.page.titled(f"Denoiser of {side}", denoiser)
         start = self.page.titled(f"Noise of {side}", samplers.noise_start(denoiser, side, side, batch=batch, seed=0))
-        return self.page.titled(f"Sampler of {side}", samplers.ddim_sampler(denoiser, self.steps, start))
+        return self.page.titled(f"Sampler of {side}", samplers.ddim_sampler(denoiser, self.steps, start, eta=1.0))
 
 
 @dataclass(frozen=True)
