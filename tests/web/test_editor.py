@@ -20,8 +20,8 @@ def saved(graph: Graph) -> dict[str, Any]:
     return to_saved(graph, pack_registry())
 
 
-def _sampling(scale: float = 3.0) -> Graph:
-    """A short run of the shipped mini model, in nodes that have names."""
+def _sampling(scale: float = 3.0, *, watched: bool = False) -> Graph:
+    """A short run of the shipped mini model, in nodes that have names; its CLIP score watched or not."""
     with Workflow() as flow:
         model = flow.titled("Model", nodes.load_glide("mini-glide-base.safetensors"))
         prompt = flow.titled("Prompt", nodes.glide_text_encoder(model.model, "a large red cube"))
@@ -29,6 +29,11 @@ def _sampling(scale: float = 3.0) -> Graph:
         conditional = flow.titled("Conditional", nodes.glide_denoiser(model.model, prompt))
         unconditional = flow.titled("Unconditional", nodes.glide_denoiser(model.model, empty))
         guided = flow.titled("Guidance", nodes.classifier_free_guidance(conditional, unconditional, scale))
+        if watched:
+            clip_model = nodes.load_clip("mini-clip.safetensors")
+            guided = nodes.watch_clip_score(
+                guided, clip_model, nodes.clip_text_embedding(clip_model, "a large red cube").embedding
+            )
         steps = flow.titled("Steps", nodes.respace(model.schedule, str(STEPS)))
         start = flow.titled("Noise", nodes.noise_start(guided, 32, 32, batch=1, seed=0))
         sample = flow.titled("Sampler", nodes.ancestral_sampler(guided, steps, start))
@@ -232,6 +237,23 @@ def test_the_steps_of_a_sampler_are_scrubbed_by_keys(editor: Any, inspector: Any
     assert "guidance: classifier_free" in inspector.inner_text(), facts
     assert "rms of x_0" in inspector.inner_text()
     editor.shot("editor-inspector")
+
+
+def test_the_clip_score_of_each_step_is_in_the_inspector(editor: Any, inspector: Any) -> None:
+    editor.load(saved(_sampling(watched=True)))
+    editor.marked("Sampler", "will run")
+    editor.page.keyboard.press("Control+Enter")
+    editor.marked("Sampler", "cached", milliseconds=STARTING)
+    editor.js("app.canvas.selectNode(app.graph.nodes.find(node => node.title === 'Sampler'))")
+    inspector.get_by_text(f"step {STEPS} of {STEPS}").wait_for()
+    inspector.get_by_text("CLIP score").first.wait_for()
+    inspector.get_by_role("slider").focus()
+    editor.page.keyboard.press("ArrowLeft")
+    inspector.get_by_text(f"step {STEPS - 1} of {STEPS}").wait_for()
+    assert "CLIP score" in inspector.inner_text()
+    editor.shot("editor-clip-score")
+    editor.load(saved(_sampling()))
+    editor.marked("Sampler", "cached")
 
 
 def test_a_run_starts_from_a_step_and_ends_in_the_same_picture(editor: Any, inspector: Any) -> None:
