@@ -68,7 +68,8 @@ def zip_entries(path: Path) -> Mapping[str, zipfile.ZipInfo]:
     """What a zipped torch file stores, by names inside its folder: "data.pkl", "data/0".
 
     Raises:
-        ArchiveError: It is no zip, or not one as torch writes them: compressed, or larger inside than outside.
+        ArchiveError: It is no zip, or not one as torch writes them: compressed, larger inside than outside, or with
+            a directory that points elsewhere.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -82,6 +83,8 @@ def zip_entries(path: Path) -> Mapping[str, zipfile.ZipInfo]:
         raise ArchiveError(f"{packed[0][:80]} in it is compressed, which torch never does")
     if sum(entry.file_size for entry in named.values()) > path.stat().st_size:
         raise ArchiveError("it holds more bytes inside than outside")
+    if any(entry.header_offset < 0 for entry in named.values()):
+        raise ArchiveError("its directory points to before its beginning")
     return named
 
 

@@ -20,7 +20,7 @@ from glidewire.models.header import open_tensors, read_header
 from glidewire.models.inert_pickle import InertPickleError, Record, Reference, read_pickle
 from glidewire.models.torch_archive import read_archive
 from glidewire.models.torch_pickle import ArchiveError, NeedsCodeError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -321,7 +321,20 @@ def test_truncated_modules_are_told(form: str, kept: float, tmp_path: Path) -> N
         read_archive(path)
 
 
+def test_a_directory_that_points_to_before_the_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.pkl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/data.pkl", b"")
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\x05\x06") + 16  # where the directory is said to begin
+    content[place : place + 4] = (int.from_bytes(content[place : place + 4], "little") + 9).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match="its directory points to before its beginning"):
+        read_archive(path)
+
+
 @given(position=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
+@example(position=0.98046875, byte=1)
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("form", ["zipped", "old"])
 def test_a_changed_byte_raises_nothing_but_our_error(form: str, position: float, byte: int, tmp_path: Path) -> None:
