@@ -134,12 +134,15 @@ def example_pair_figures(weights: Path, beside: Path, count: int) -> dict[str, f
 
     Source: Wang et al. 2023 (Prompt Diffusion), section 4, for what is asked.
     """
-    files = (beside / f"{name}.safetensors" for name in ("mini-ldm", "mini-kl-f4", "mini-clip-text"))
-    paint = example_painter(load_control(weights), Frozen.load(*files, torch.device("cpu")))
+    denoiser, autoencoder, text = (
+        beside / f"{name}.safetensors" for name in ("mini-ldm", "mini-kl-f4", "mini-clip-text")
+    )
+    frozen = Frozen.load(denoiser, autoencoder, text, torch.device("cpu"))
+    paint = example_painter(load_control(weights), frozen)
     found: dict[str, float] = {}
     for makes_picture, title in ((False, "{} of a picture"), (True, "a picture of its {}")):
         for name in MAPS:
-            other = next(map_ for map_ in (*reversed(TRAINED), *TRAINED) if map_ != name)
+            other = next(map_ for map_ in (*reversed(list(TRAINED)), *TRAINED) if map_ != name)
             for shown, by in ((name, "its own pair"), (other, "another task's pair")):
                 examples = Examples.fresh(count, name, makes_picture, shown)
                 right = share_right(paint(examples), examples, name, makes_picture)
