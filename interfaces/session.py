@@ -51,9 +51,10 @@ def locate_workflow(name: str | Path) -> Path:
         GlidewireError: there is neither such a file nor such a workflow.
     """
     path = user_path(name, "the workflow")
-    if path.exists():
-        return path
     shipped = shipped_workflows()
+    # A run's folder may be named like the workflow that it is of.
+    if path.exists() and not (path.is_dir() and str(name) in shipped):
+        return path
     if str(name) in shipped:
         return shipped[str(name)]
     raise GlidewireError(
