@@ -8,10 +8,27 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import GlidewireError
+from .header import Header
+
+
+def stored_tensors(header: Header) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file under the name that it has there: the way back from `save_tensors`.
+
+    Raises:
+        GlidewireError: The file is of another form.
+    """
+    if header.format != "safetensors":
+        raise GlidewireError(
+            f"{header.name} is of another form",
+            expected="a safetensors file",
+            got=f"a {header.format} file",
+            hint="`glidewire models convert` makes one.",
+        )
+    return load_file(header.path)
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:

@@ -9,28 +9,30 @@ import typer
 from torch import Tensor
 
 from ..errors import GlidewireError
-from ..models.header import Header, open_tensors, read_header
-from ..models.saving import save_tensors
+from ..models.header import Header, read_header
+from ..models.saving import save_tensors, stored_tensors
 from .commands import run_command
 
 
 def average(first: Header, second: Header) -> dict[str, Tensor]:
-    """(a + b) / 2 of each tensor of two files, by its name in the first, in the first's precision.
+    """(a + b) / 2 of each tensor of two files, in the first's precision; what is no float is the first's.
 
     Raises:
-        GlidewireError: The files hold other tensors; or as `open_tensors`.
+        GlidewireError: The files hold other tensors; or as `stored_tensors`.
 
     Source: Wortsman et al. 2022 (Robust fine-tuning of zero-shot models), section 3, at a half.
     """
-    if first.shapes != second.shapes:
+    ours, theirs = stored_tensors(first), stored_tensors(second)
+    if {name: value.shape for name, value in ours.items()} != {name: value.shape for name, value in theirs.items()}:
         raise GlidewireError(
             f"{first.path.name} and {second.path.name} are not one network's",
             expected="tensors of the same names and shapes",
             hint="Give a mini, and one that a run made which began with it.",
         )
-    with open_tensors(first) as ours, open_tensors(second) as theirs:
-        pairs = ((str(first.locations[name][0]), ours(name).clone(), theirs(name)) for name in first.shapes)
-        return {name: ((a.float() + b.float()) / 2).to(a) if a.is_floating_point() else a for name, a, b in pairs}
+    return {
+        name: ((value.float() + theirs[name].float()) / 2).to(value) if value.is_floating_point() else value
+        for name, value in ours.items()
+    }
 
 
 def command(

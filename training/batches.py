@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..models.clip.model import ClipModel
 from ..models.imagen.model import T5TextEncoder
-from ..models.imagen.tokenizer import T5Tokenizer
 from ..models.ldm.text import TextEncoder
 from ..scenes import Caption, Described, Scene, Statement, caption, worded
 from .pool import Pool
@@ -71,17 +70,11 @@ def states(text: TextEncoder, found: Sequence[str]) -> Tensor:
     return text.network(tokens.to(device))
 
 
-def t5_words(tokenizer: T5Tokenizer, found: Sequence[str], positions: int) -> tuple[Tensor, Tensor]:
-    """Tokens and mask of texts, "batch positions" each."""
-    encoded = [tokenizer.encode(one, positions) for one in found]
-    return torch.stack([one.tokens for one in encoded]), torch.stack([one.mask for one in encoded])
-
-
 @torch.no_grad()
 def t5_states(text: T5TextEncoder, found: Sequence[str]) -> Tensor:
     """T5's states of every text, "batch positions width"."""
     device = next(text.network.parameters()).device
-    words = t5_words(text.tokenizer, found, text.network.spec.positions)
+    words = text.tokenizer.encode_batch(found, text.network.spec.positions)
     return text.network(*(part.to(device) for part in words))
 
 

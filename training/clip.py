@@ -27,11 +27,10 @@ from ..scenes import Caption, caption, sample_scene
 from . import batches
 from .commands import Options, recipe_command, run_command
 from .pool import Pool
-from .reading import OF_COLOUR, QUESTIONS, answers_to
+from .reading import ANSWERS, OF_COLOUR, QUESTIONS, UNASKED, answers_to, question_loss
 from .run import Course, Lesson
 
 NAME = "mini-clip"
-UNASKED = -100  # what cross-entropy leaves out
 SIDE, POSITIONS, WIDTH = 32, 24, 96
 IMAGE = ClipImageSpec(
     image_size=SIDE,
@@ -108,18 +107,11 @@ class Seeing(nn.Module):
     def __init__(self, clip: Clip) -> None:
         super().__init__()
         self.clip = clip
-        self.counts = [len(possible) + 1 for possible in QUESTIONS]
-        self.ask = nn.Linear(clip.spec.image.projection, sum(self.counts))
+        self.ask = nn.Linear(clip.spec.image.projection, sum(ANSWERS))
 
-    def answers(self, embedding: Tensor, noise: Tensor) -> Sequence[Tensor]:
-        """Scores of each question's answers, asked of an embedding's direction under noise in units of its own."""
-        asked = F.normalize(embedding, dim=1) * embedding.shape[1] ** 0.5 + noise
-        return self.ask(asked).split(self.counts, dim=1)
-
-
-def question_loss(answers: Sequence[Tensor], right: Tensor) -> Tensor:
-    """Cross-entropy summed over the questions; `right` is "batch questions", `UNASKED` where none is asked."""
-    return torch.stack([F.cross_entropy(found, right[:, i]) for i, found in enumerate(answers)]).sum()
+    def answers(self, embedding: Tensor, noise: Tensor) -> Tensor:
+        """Scores of all answers, asked of an embedding's direction under noise in units of its own."""
+        return self.ask(F.normalize(embedding, dim=1) * embedding.shape[1] ** 0.5 + noise)
 
 
 def without_colours(picture: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 import typer
 from torch import Tensor
 
-from ..models.header import open_tensors, read_header
-from ..models.saving import save_tensors
+from ..models.header import read_header
+from ..models.saving import save_tensors, stored_tensors
 from .commands import run_command
 
 _FEWEST = 1024  # numbers in a tensor that is worth it
@@ -42,9 +42,7 @@ def command(
 ) -> None:
     """Write a mini's matrices in eight bits; its metadata stays."""
     header = read_header(weights)
-    with open_tensors(header) as read:
-        tensors = {str(header.locations[name][0]): read(name).clone() for name in header.shapes}
-    save_tensors(eight_bits(tensors), out, metadata=header.metadata)
+    save_tensors(eight_bits(stored_tensors(header)), out, metadata=header.metadata)
 
 
 if __name__ == "__main__":

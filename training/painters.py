@@ -29,7 +29,7 @@ from ..models.ldm.text import TextEncoder, load_clip_text
 from ..models.paella.model import PaellaModel, load_predictor
 from ..models.paella.token_autoencoder import TokenAutoencoder, load_token_autoencoder
 from ..models.unclip.model import DecoderModel, PriorModel, load_decoder, load_prior
-from .batches import clip_texts, t5_states
+from .batches import clip_texts, states, t5_states
 
 Painter = Callable[[Sequence[str], Sequence[int], int, float], NDArray[np.uint8]]
 """(prompts, their seeds, the first one's number, guidance scale) to one picture each, uint8 [count side side 3].
@@ -137,13 +137,10 @@ def latent_painter(
     schedule = schedules.respace(model.schedule, sampling.spacing)
     shape = (model.network.channels, model.spec.size, model.spec.size)
 
-    def states(prompts: Sequence[str]) -> dict[str, Tensor]:
-        return {"context": torch.cat([text.encode_prompt(prompt)[0]["context"] for prompt in prompts]).to(device)}
-
     @torch.no_grad()
     def paint(prompts: Sequence[str], seeds: Sequence[int], first: int, scale: float) -> NDArray[np.uint8]:
         noise = SeededNoise(tuple(seeds), first_item=first)
-        given, nothing = {**states(prompts), **(beside or {})}, {**states([""]), **(beside or {})}
+        given, nothing = ({"context": states(text, texts).to(device), **(beside or {})} for texts in (prompts, [""]))
         denoiser = guidance.classifier_free(Leaf(model.network, given), Leaf(model.network, nothing), scale)
         x_T = noise.draw(shape).to(device)
         x_0 = samplers.sample(denoiser, schedule, x_T, sampling.built(clip=False), noise)

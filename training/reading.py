@@ -33,6 +33,9 @@ QUESTIONS: tuple[tuple[str, ...], ...] = (
 )
 # The questions that a picture without colours cannot answer: of the solids' colours, and of the ground.
 OF_COLOUR: tuple[int, ...] = (1, 4, 7)
+ANSWERS: list[int] = [len(possible) + 1 for possible in QUESTIONS]
+"""How many answers each question has: what a head of `sum(ANSWERS)` scores is split into."""
+UNASKED = -100  # what cross-entropy leaves out
 
 
 def answers_to(statement: Statement) -> list[int]:
@@ -44,6 +47,17 @@ def answers_to(statement: Statement) -> list[int]:
         possible.index(word) if word is not None else len(possible)
         for word, possible in zip(words, QUESTIONS, strict=True)
     ]
+
+
+def question_loss(scores: Tensor, right: Tensor) -> Tensor:
+    """Cross-entropy summed over the questions.
+
+    Args:
+        scores: A head's, "batch sum(ANSWERS)".
+        right: The index of each right answer, "batch questions"; `UNASKED` where a question is not asked.
+    """
+    parts = zip(scores.split(ANSWERS, dim=1), right.unbind(1), strict=True)
+    return torch.stack([F.cross_entropy(answers, truth) for answers, truth in parts]).sum()
 
 
 def _batch(
@@ -97,8 +111,7 @@ def learn_to_read(
     device = text.transformer_proj.weight.device
     context, width = text.positional_embedding.shape[0], text.transformer_proj.out_features
     generator = torch.Generator().manual_seed(seed)
-    counts = [len(possible) + 1 for possible in QUESTIONS]
-    head = nn.Linear(width, sum(counts)).to(device)
+    head = nn.Linear(width, sum(ANSWERS)).to(device)
     with torch.no_grad():
         head.weight.copy_(torch.randn(head.weight.shape, generator=generator) / width**0.5)
         head.bias.zero_()
@@ -106,8 +119,8 @@ def learn_to_read(
     recent: list[float] = []
     for step in track(range(steps), description="Reading"):
         tokens, mask, right = (part.to(device) for part in _batch(tokenizer, context, batch_size, seed + step, tints))
-        answers = head(text(tokens, mask)[0]).split(counts, dim=1)
-        loss = torch.stack([F.cross_entropy(found, right[:, i]) for i, found in enumerate(answers)]).sum()
+        scores = head(text(tokens, mask)[0])
+        loss = question_loss(scores, right)
         share = min(1.0, (step + 1) / 100) * (1 - step / steps) ** 0.5
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * share
@@ -116,7 +129,7 @@ def learn_to_read(
         optimizer.step()
         optimizer.zero_grad()
         with torch.no_grad():
-            found = torch.stack([answer.argmax(1) for answer in answers], dim=1)
+            found = torch.stack([answers.argmax(1) for answers in scores.split(ANSWERS, dim=1)], dim=1)
             recent = [*recent[-49:], float((found == right).float().mean())]
     _rescale(text, *_batch(tokenizer, context, batch_size, seed, tints)[:2])
     return sum(recent) / max(1, len(recent))

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
@@ -25,7 +24,7 @@ from ..scenes import caption, sample_scene
 from . import batches
 from .commands import Options, recipe_command, run_command
 from .pool import Pool
-from .reading import QUESTIONS, answers_to
+from .reading import ANSWERS, QUESTIONS, answers_to, question_loss
 from .run import Course, Lesson
 
 NAME = "mini-t5"
@@ -98,8 +97,7 @@ class T5Lesson(Lesson):
         torch.manual_seed(course.seed)
         self.text = T5Text(mini_spec(self.tokenizer.vocabulary_size, glide.spec.text_context))
         self.linear = nn.Linear(self.text.spec.width, glide.spec.text_width)
-        self.counts = [len(possible) + 1 for possible in QUESTIONS]
-        self.answers = nn.Linear(self.text.spec.width, sum(self.counts))
+        self.answers = nn.Linear(self.text.spec.width, sum(ANSWERS))
         parts = {"text": self.text, "linear": self.linear, "answers": self.answers}
         self.model = nn.ModuleDict(parts).to(device)
 
@@ -121,8 +119,7 @@ class T5Lesson(Lesson):
             pooled = (found * seen[..., None]).sum(1) / seen.sum(1, keepdim=True)
             said, answers = self.linear(found).float(), self.answers(pooled).float()
         errors = (said - wanted).square().mean(dim=(0, 2)) / self.spread
-        parts = zip(answers.split(self.counts, dim=1), right[chosen].to(self.device).unbind(1), strict=True)
-        asked = torch.stack([F.cross_entropy(answer, truth) for answer, truth in parts]).mean()
+        asked = question_loss(answers, right[chosen].to(self.device)) / len(QUESTIONS)
         return {"total": asked + errors.mean(), "asked": asked, "states": errors.mean()}
 
     @cached_property
@@ -135,9 +132,9 @@ class T5Lesson(Lesson):
         right = torch.tensor([answers_to(one.statement) for one in found])
         empty = np.flatnonzero(rng.random(len(texts)) < self.numbers.empty_captions)
         for index in empty:
-            texts[index], right[index] = "", torch.tensor(self.counts) - 1
+            texts[index], right[index] = "", torch.tensor(ANSWERS) - 1
         parts = [glide_states(self.glide, texts[first : first + _BATCH]) for first in range(0, len(texts), _BATCH)]
-        return batches.t5_words(self.tokenizer, texts, self.text.spec.positions), torch.cat(parts), right
+        return self.tokenizer.encode_batch(texts, self.text.spec.positions), torch.cat(parts), right
 
     @cached_property
     def spread(self) -> Tensor:

@@ -112,6 +112,11 @@ class T5Tokenizer:
         tokens = torch.tensor(ids + [self._padding] * padding, dtype=torch.int64)
         return T5Tokens(tokens, torch.tensor([True] * len(ids) + [False] * padding), dropped)
 
+    def encode_batch(self, texts: Sequence[str], positions: int) -> tuple[Tensor, Tensor]:
+        """Tokens and mask of several texts, each "batch positions"."""
+        encoded = [self.encode(text, positions) for text in texts]
+        return torch.stack([one.tokens for one in encoded]), torch.stack([one.mask for one in encoded])
+
 
 def _sentence_pieces(content: bytes) -> Tokenizer:
     """The tokenizer of a serialised sentence-piece model, which is a protocol buffer."""

@@ -12,12 +12,10 @@ from glidewire.models.clip.tokenizer import ClipTokenizer
 from glidewire.models.ldm.text import load_clip_text
 from glidewire.training import clip as recipe
 from glidewire.training.clip import (
-    UNASKED,
     ClipCourse,
     ClipLesson,
     caption_vocabulary,
     contrastive_loss,
-    question_loss,
     without_colours,
 )
 from glidewire.training.commands import Options
@@ -67,17 +65,6 @@ def test_grey_pictures_keep_their_luma_alone() -> None:
 
 def test_questions_of_colour_are_those_whose_answers_are_colours() -> None:
     assert {i for i, answers in enumerate(QUESTIONS) if {"red", "white"} & set(answers)} == set(OF_COLOUR)
-
-
-def test_a_question_that_is_not_asked_costs_nothing() -> None:
-    answers = [torch.randn(3, 4), torch.randn(3, 2)]
-    right = torch.tensor([[1, 0], [2, 1], [0, 1]])
-    partly = right.clone()
-    partly[2, 0] = UNASKED
-    answers[0][2] = torch.tensor([9.0, -9, 9, -9])
-    shorter = torch.nn.functional.cross_entropy(answers[0][:2], right[:2, 0])
-    whole = torch.nn.functional.cross_entropy(answers[1], right[:, 1])
-    assert torch.allclose(question_loss(answers, partly), shorter + whole)
 
 
 def test_a_locked_text_tower_stays_as_it_is_while_the_image_tower_learns(

@@ -59,3 +59,10 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and "no.safetensors" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_torch_file_is_refused_for_its_names_are_nested(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.zeros(2), "b": torch.ones(2)}}, tmp_path / "other.pt")
+    with pytest.raises(GlidewireError, match=r"checkpoint other\.pt is of another form; expected a safetensors file"):
+        command(tmp_path / "other.pt", tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()

@@ -47,7 +47,7 @@ def test_t5_knows_every_word_of_captions_and_is_taken_up_again(
     folder: Path, text: T5TextEncoder, small_pool: Pool, glide: GlideModel
 ) -> None:
     texts = [batches.everything(scene).text for scene in small_pool.scenes]
-    tokens, mask = batches.t5_words(text.tokenizer, texts, 24)
+    tokens, mask = text.tokenizer.encode_batch(texts, 24)
     unknown = text.tokenizer.encode("xyzzy", 2).tokens[0]
     assert mask.sum() == sum(len(one.split()) + 1 for one in texts) and not (tokens == unknown).any()
     assert all(share < 1 for share in states_told(text, glide, 12).values())

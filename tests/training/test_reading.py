@@ -7,7 +7,15 @@ from dataclasses import replace
 import torch
 from glidewire.models.glide.network import TextTransformer
 from glidewire.scenes import parse
-from glidewire.training.reading import QUESTIONS, answers_to, learn_to_read, widen_embeddings
+from glidewire.training.reading import (
+    ANSWERS,
+    QUESTIONS,
+    UNASKED,
+    answers_to,
+    learn_to_read,
+    question_loss,
+    widen_embeddings,
+)
 from glidewire.training.recipe import MINI, caption_tokenizer
 
 
@@ -37,3 +45,16 @@ def test_a_transformer_learns_to_answer() -> None:
     assert after > before + 0.2
     tokens, mask = tokenizer.encode_batch(["a red cube", "a blue cone over a cube"], spec.text_context)
     assert 0.5 < float(text(tokens, mask)[0].detach().std()) < 2
+
+
+def test_a_question_that_is_not_asked_costs_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(3, sum(ANSWERS), generator=generator)
+    right = torch.stack([torch.randint(count, (3,), generator=generator) for count in ANSWERS], dim=1)
+    partly = right.clone()
+    partly[2, 0] = UNASKED
+    each = [torch.nn.functional.cross_entropy(part, right[:, i]) for i, part in enumerate(scores.split(ANSWERS, dim=1))]
+    assert torch.allclose(question_loss(scores, right), torch.stack(each).sum())
+    first = scores[:2, : ANSWERS[0]]
+    shorter = torch.nn.functional.cross_entropy(first, right[:2, 0])
+    assert torch.allclose(question_loss(scores, partly), shorter + torch.stack(each[1:]).sum())
