@@ -118,7 +118,8 @@ def _measured(found: Mapping[str, Any], about: str | None) -> list[str]:
 def _with_unit(name: str, value: float) -> str:
     if name in ("signal to noise", "known pixels", "small picture"):
         return f"{value:.1f} dB"
-    return f"{value:.3f}" if name.startswith(("cosine", "correlation", "edge")) else f"{100 * value:.1f} %"
+    plain = name == "edge" or name.startswith(("cosine", "correlation"))
+    return f"{value:.3f}" if plain else f"{100 * value:.1f} %"
 
 
 def _size(file: Any, key: str) -> int:

@@ -51,6 +51,8 @@ def test_a_card_of_measures_states_them(weights: Path, tmp_path: Path) -> None:
     figures.write_text(json.dumps({"scenes": 40, "measures": {"everything": 0.975, "signal to noise": 31.26}}))
     text = card(weights, figures, "make")
     assert "40 fresh scenes" in text and "| everything | 97.5 % |\n| signal to noise | 31.3 dB |" in text
+    figures.write_text(json.dumps({"scenes": 20, "measures": {"edge": -0.003, "edges of a picture": 0.95}}))
+    assert "| edge | -0.003 |\n| edges of a picture | 95.0 % |" in card(weights, figures, "make")
     figures.write_text(json.dumps({"scenes": 100, "measures": {"picture of a caption": 1.0}}))
     assert "nearest caption" in card(weights, figures, "make")
 
