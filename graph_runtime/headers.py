@@ -93,6 +93,12 @@ class Headers:
             raise known
         return known
 
+    @staticmethod
+    def files(layout: Layout, values: Mapping[str, Any]) -> list[str]:
+        """The names of the files whose headers `read` looks at."""
+        names = [values.get(given) for given, _ in _files(layout.declaration) if given in layout.asked]
+        return [name for name in names if isinstance(name, str)]
+
     def takers(self, registry: Registry, declaration: NodeDeclaration, values: Mapping[str, Any]) -> list[str]:
         """The titles of other nodes whose headers can be read from the one file that a node could not read."""
         files = _files(declaration)

@@ -119,8 +119,10 @@ class Shapes(Mapping[tuple[str, int], str]):
             takers = self._headers.takers(self._registry, layout.declaration, values)
             self.problems.append(unreadable(call, layout.declaration, error, takers))
             return
+        files = ", ".join(self._headers.files(layout, values))
         for name, value in said.items():
-            self._say(scope, name.removeprefix("@"), value, Said(call.id, "", f"states {name} {value}"))
+            words = f"states {name} {value}" + (f" ({files})" if files else "")
+            self._say(scope, name.removeprefix("@"), value, Said(call.id, "", words))
 
     def _tags(self, pattern: Pattern, scope: dict[str, int]) -> tuple[int, ...]:
         return tuple([self._unifier.name(scope, f"@{tag}") for tag in pattern.tags]) if pattern.tags else ()
