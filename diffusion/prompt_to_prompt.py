@@ -63,7 +63,8 @@ def _count(fraction: float, steps: int) -> int:
     return int(fraction * steps)
 
 
-def _check_window(name: str, window: Window) -> None:
+def require_window(name: str, window: Window) -> None:
+    """Raise a GlidewireError unless a window starts and ends inside the run, in this order."""
     if not 0 <= window[0] <= window[1] <= 1:
         raise GlidewireError(
             f"prompt-to-prompt: impossible {name}", expected="0 <= start <= end <= 1 (fractions of the run)", got=window
@@ -96,7 +97,7 @@ def word_windows(
         (f"window of {word!r}", tokens.word_positions(target, word), own) for word, own in (words or {}).items()
     ]
     for name, positions, (start, end) in windows:
-        _check_window(name, (start, end))
+        require_window(name, (start, end))
         inside = torch.zeros(steps + 1, 1)
         inside[_count(start, steps + 1) : _count(end, steps + 1)] = 1
         alpha[:, positions] = inside
@@ -205,7 +206,7 @@ class SelfInjection:
     largest: int = 16 * 16
 
     def __post_init__(self) -> None:
-        _check_window("window of self-attention", self.window)
+        require_window("window of self-attention", self.window)
 
     def active(self, pixels: int, step: int) -> bool:
         """Whether maps of this many pixels are copied in a step."""

@@ -13,6 +13,17 @@ from torch import Tensor
 from ..errors import GlidewireError
 from .prompt_syntax import Emphasis
 
+LARGEST = 20.0
+"""The largest size of a word's weight that is taken for meant; published examples go up to 5."""
+
+
+def require_weight(word: str, weight: float) -> None:
+    """Raise a GlidewireError for a word's weight that is no number or out of range."""
+    if not abs(weight) <= LARGEST:
+        raise GlidewireError(
+            f"the weight of {word!r} is out of range", expected=f"a number from {-LARGEST:g} to {LARGEST:g}", got=weight
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Chunks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -38,18 +39,18 @@ class Tokenization:
         return self.start + len(self.ids(prompt)) + self.end
 
     def word_spans(self, prompt: str) -> list[range]:
-        """The positions of every word, where words are what single blanks part.
+        """The positions of every word.
 
         Raises:
             GlidewireError: A tokenizer whose tokens reach over blanks.
         """
-        words, ids = prompt.split(" "), list(self.encode(prompt))
-        limit, ends = self.positions - self.end, [0]
-        for count in range(1, len(words) + 1):
-            prefix = list(self.encode(" ".join(words[:count])))
+        ids, limit, ends, behind = list(self.encode(prompt)), self.positions - self.end, [0], -1
+        for word in split_words(prompt):
+            behind += 1 + len(word)
+            prefix = list(self.encode(prompt[:behind]))
             if prefix != ids[: len(prefix)]:
                 raise GlidewireError(
-                    f"the tokens of {words[count - 1]!r} depend on the words behind it",
+                    f"the tokens of {word!r} depend on the words behind it",
                     hint="Words of this prompt cannot be told apart in its tokens; write it with plain blanks.",
                 )
             ends.append(len(prefix))
@@ -61,20 +62,13 @@ class Tokenization:
 
         Args:
             prompt: The prompt.
-            word: As written between blanks, or else without regard to case and outer punctuation; or its number.
+            word: As written in the prompt, or else without regard to case and outer punctuation; or its number.
 
         Raises:
             GlidewireError: A word that is not in the prompt, or not among the positions.
         """
         spans = self.word_spans(prompt)
-        found = [spans[word]] if isinstance(word, int) and 0 <= word < len(spans) else []
-        if isinstance(word, str):
-            found = [spans[index] for index in _places(prompt.split(" "), word.split(" "))]
-        if not found:
-            raise GlidewireError(
-                "a word to edit is not in the prompt", expected=f"one of {prompt.split(' ')}", got=repr(word)
-            )
-        positions = [position for span in found for position in span]
+        positions = [position for number in word_numbers(prompt, word) for position in spans[number]]
         if not positions:
             raise GlidewireError(
                 f"the word {word!r} does not fit into the text encoder",
@@ -82,6 +76,31 @@ class Tokenization:
                 hint="Shorten the prompt or move the word to its front.",
             )
         return positions
+
+
+def split_words(prompt: str) -> list[str]:
+    """The words of a prompt: what single blanks, tabs or ends of lines part (two in a row part an empty word)."""
+    return re.split(r"\s", prompt)
+
+
+def word_numbers(prompt: str, word: str | int) -> list[int]:
+    """The numbers of the words that a word or phrase covers.
+
+    Args:
+        prompt: The prompt.
+        word: As `Tokenization.word_positions` takes it.
+
+    Raises:
+        GlidewireError: A word that is not in the prompt.
+    """
+    words = split_words(prompt)
+    if isinstance(word, str):
+        found = _places(words, split_words(word))
+    else:
+        found = [word] if 0 <= word < len(words) else []
+    if not found:
+        raise GlidewireError("a word to edit is not in the prompt", expected=f"one of {words}", got=repr(word))
+    return found
 
 
 def _places(words: list[str], wanted: list[str]) -> list[int]:
@@ -115,14 +134,7 @@ def replacement(tokens: Tokenization, source: str, target: str, *, follow_words:
 
     Source: Hertz et al. 2022, section 3, word swap.
     """
-    words = source.split(" "), target.split(" ")
-    if len(words[0]) != len(words[1]):
-        raise GlidewireError(
-            "replace: the prompts differ in their number of words",
-            expected=f"{len(words[0])} words as in the source",
-            got=f"{len(words[1])} words",
-            hint="Use refine for words that are added or left out.",
-        )
+    words = require_equal_length(source, target)
     spans = list(zip(tokens.word_spans(source), tokens.word_spans(target), strict=True))
     swapped = [index for index, pair in enumerate(zip(*words, strict=True)) if pair[0] != pair[1]]
     mapper = torch.zeros(tokens.positions, tokens.positions)
@@ -135,6 +147,19 @@ def replacement(tokens: Tokenization, source: str, target: str, *, follow_words:
     rest = torch.arange(new_end, min(tokens.positions, tokens.positions + new_end - old_end))
     mapper[rest + (old_end - new_end) if follow_words else rest, rest] = 1
     return mapper
+
+
+def require_equal_length(source: str, target: str) -> tuple[list[str], list[str]]:
+    """The words of two prompts; raises a GlidewireError that offers refine where one has more than the other."""
+    words = split_words(source), split_words(target)
+    if len(words[0]) != len(words[1]):
+        raise GlidewireError(
+            "replace: the prompts differ in their number of words",
+            expected=f"{len(words[0])} words as in the source",
+            got=f"{len(words[1])} words",
+            hint="Use refine for words that are added or left out.",
+        )
+    return words
 
 
 class Refinement(NamedTuple):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from ..diffusion import token_alignment
 from ..diffusion.denoiser import Denoiser
+from ..diffusion.prompt_to_prompt import require_window
 from ..diffusion.rewriting import within
 from ..diffusion.schedules import NoiseSchedule
 from ..errors import GlidewireError
@@ -22,7 +24,51 @@ Prompt = Annotated[str, Text(multiline=True)]
 Words = Annotated[str, Text()]
 
 
-@node(category="prompts")
+def _weights_are_read(prompt: str, interpretation: str, syntax: str) -> None:
+    prompt_texts.read_weights(prompt, _syntax(interpretation, syntax))
+
+
+def _syntax(interpretation: str, syntax: str) -> str:
+    return ("a1111" if interpretation.startswith("a1111") else "comfy") if syntax == "same" else syntax
+
+
+def _weighed_are_there(prompt: str, weights: str) -> None:
+    prompt_texts.require_words(prompt, prompt_texts.weights_of(weights))
+
+
+def _shown_are_there(prompt: str, words: str) -> None:
+    prompt_texts.require_words(prompt, prompt_texts.words_of(words))
+
+
+def _targets_weighed_are_there(target: str, weights: str) -> None:
+    _weighed_are_there(target, weights)
+
+
+def _words_are_as_many(mode: str, source: str, target: str) -> None:
+    if mode == "replace":
+        token_alignment.require_equal_length(source, target)
+
+
+def _blended_are_there(source: str, target: str, blend_source: str, blend_target: str) -> None:
+    blend = prompt_texts.words_of(blend_source), prompt_texts.words_of(blend_target)
+    if bool(blend[0]) != bool(blend[1]):
+        raise GlidewireError("a local blend needs words of both prompts", expected="both or neither", got="one of them")
+    for prompt, words in zip((source, target), blend, strict=True):
+        prompt_texts.require_words(prompt, words)
+
+
+def _cross_window(cross_start: float, cross_end: float) -> None:
+    require_window("window of cross-attention", (cross_start, cross_end))
+
+
+def _self_window(self_start: float, self_end: float) -> None:
+    require_window("window of self-attention", (self_start, self_end))
+
+
+_EDIT = (_words_are_as_many, _targets_weighed_are_there, _blended_are_there, _cross_window, _self_window)
+
+
+@node(category="prompts", validate=_weights_are_read)
 def weighted_prompt(
     encoder: Socket[TextEncoder, "positions width"],
     prompt: Prompt = "",
@@ -44,16 +90,16 @@ def weighted_prompt(
 
     Returns: States "1 chunks*positions width".
 
-    Raises: GlidewireError for a weight that is not finite, or another text encoder.
+    Raises: GlidewireError for a weight that is out of range (20 either way), or another text encoder.
 
     Source: the behaviour of ComfyUI 0.3.64 (2024) and of AUTOMATIC1111's stable-diffusion-webui.
     """
-    reads = ("a1111" if interpretation.startswith("a1111") else "comfy") if syntax == "same" else syntax
+    reads = _syntax(interpretation, syntax)
     states, _ = prompt_texts.weighted_states(encoder, prompt, reads, interpretation)
     return Condition({"context": states})
 
 
-@node(category="prompts", validate=interval)
+@node(category="prompts", validate=(interval, _weighed_are_there))
 def weigh_words(
     denoiser: Socket[Denoiser, "channels @space"],
     encoder: Socket[TextEncoder | GlideModel, "..."],
@@ -71,7 +117,7 @@ def weigh_words(
             branches under other texts stay as they are.
         encoder: The text encoder (or GLIDE model) that the prompt was encoded by.
         prompt: The prompt of the branch.
-        weights: Such as "red: 1.5, blue sphere: 0.5"; a word that is not named weighs 1.
+        weights: Such as "red: 1.5, blue sphere: 0.5", up to 20 either way; a word that is not named weighs 1.
         region: Where these words have their weights, "batch height width" in [0, 1]: of x_t's size, or a whole
             multiple of it.
         outside: What they weigh outside of the region.
@@ -89,7 +135,7 @@ def weigh_words(
     return within(inside, denoiser, start, end)
 
 
-@node(category="prompts")
+@node(category="prompts", validate=_shown_are_there)
 def show_words(
     denoiser: Socket[Denoiser, "channels @space"],
     encoder: Socket[TextEncoder | GlideModel, "..."],
@@ -131,7 +177,7 @@ def show_words(
     return Image(word_runs.heat(maps, (height, width)))
 
 
-@node(category="prompts")
+@node(category="prompts", validate=_EDIT)
 def prompt_to_prompt(
     denoiser: Socket[Denoiser, "channels @space"],
     encoder: Socket[TextEncoder | GlideModel, "..."],
@@ -163,7 +209,7 @@ def prompt_to_prompt(
         source: The source prompt, as the denoiser is under it.
         target: The target prompt; for replace of as many words.
         mode: How words are aligned.
-        weights: Of words of the target, such as "fluffy: 2".
+        weights: Of words of the target, such as "fluffy: 2", up to 20 either way.
         cross_start, cross_end: The part of the run, from 0 to 1, in which cross-attention is edited.
         self_start, self_end: The part in which self-attention is the source's, in maps of at most 16 x 16.
         blend_source, blend_target: Words of either prompt outside of whose region the source is kept; both or none.
@@ -182,9 +228,8 @@ def prompt_to_prompt(
         mode, prompt_texts.weights_of(weights), (cross_start, cross_end), (self_start, self_end)
     )
     edit = word_runs.edit_of(tokens, source, target, len(schedule), settings)
-    blend = (prompt_texts.words_of(blend_source), prompt_texts.words_of(blend_target))
-    if bool(blend[0]) != bool(blend[1]):
-        raise GlidewireError("a local blend needs words of both prompts", expected="both or neither", got="one of them")
+    _blended_are_there(source, target, blend_source, blend_target)
+    blend = prompt_texts.words_of(blend_source), prompt_texts.words_of(blend_target)
     shown = word_runs.blend_words(tokens, source, target, *blend) if blend[0] else None
     branches = prompt_texts.under(denoiser, encoder, source)
     edited = word_runs.edited(denoiser, branches, encoder.encode_prompt(target)[0], (edit, schedule, shown))

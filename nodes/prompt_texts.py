@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..diffusion import prompt_syntax, prompt_weights
+from ..diffusion import prompt_syntax, prompt_weights, token_alignment
 from ..diffusion.denoiser import Denoiser, Leaf
+from ..diffusion.prompt_syntax import Emphasis
 from ..diffusion.rewriting import leaves
 from ..diffusion.token_alignment import Tokenization
 from ..errors import GlidewireError
@@ -59,6 +60,12 @@ def words_of(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
+def require_words(prompt: str, words: Iterable[str | int]) -> None:
+    """Raise a GlidewireError for a word that is not in a prompt, by the texts alone."""
+    for word in words:
+        token_alignment.word_numbers(prompt, word)
+
+
 def selected(tokens: Tokenization, prompt: str, words: Sequence[str]) -> Tensor:
     """1 on the positions of each word, "words positions"; raises GlidewireError for one that is not in the prompt."""
     rows = []
@@ -69,6 +76,14 @@ def selected(tokens: Tokenization, prompt: str, words: Sequence[str]) -> Tensor:
     if not rows:
         raise GlidewireError("no word is named", expected="words of the prompt, with commas between", got="nothing")
     return torch.stack(rows)
+
+
+def read_weights(prompt: str, syntax: str) -> tuple[Emphasis, ...]:
+    """A prompt's stretches and weights; raises GlidewireError for a weight that is out of range."""
+    stretches = prompt_syntax.SYNTAXES[syntax].parse(prompt)
+    for text, weight in stretches:
+        prompt_weights.require_weight(text, weight)
+    return stretches
 
 
 def weighted_states(encoder: TextEncoder, prompt: str, syntax: str, interpretation: str) -> tuple[Tensor, Tensor]:
@@ -85,14 +100,14 @@ def weighted_states(encoder: TextEncoder, prompt: str, syntax: str, interpretati
         "1 chunks*positions width", and weights "chunks*positions", all 1 but for "attention".
 
     Raises:
-        GlidewireError: An encoder that is not CLIP's, or a weight that is not finite.
+        GlidewireError: An encoder that is not CLIP's, or a weight that is out of range.
     """
     words: Any = encoder.tokenizer
     if not _is_clip(words):
         raise GlidewireError(
             "prompt weights need CLIP's text encoder", expected="a start and an end token", got=type(words).__name__
         )
-    stretches = prompt_syntax.SYNTAXES[syntax].parse(prompt)
+    stretches = read_weights(prompt, syntax)
     if interpretation == "drop":
         stretches = prompt_syntax.without_silenced(stretches)
         stretches = tuple(stretch._replace(weight=1.0) for stretch in stretches)
@@ -145,15 +160,17 @@ def weights_of(text: str) -> dict[str | int, float]:
     """Words with numbers as users write them, "red: 1.5, blue sphere: 0.5".
 
     Raises:
-        GlidewireError: A part that is no word with a number.
+        GlidewireError: A part that is no word with a number, or a weight that is out of range.
     """
     found: dict[str | int, float] = {}
     for part in words_of(text):
         word, _, number = part.rpartition(":")
         try:
-            found[word.strip()] = float(number)
+            weight = float(number)
         except ValueError:
             raise GlidewireError(
                 "words with weights cannot be read", expected='such as "red: 1.5, cube: 0.5"', got=repr(part)
             ) from None
+        prompt_weights.require_weight(word.strip(), weight)
+        found[word.strip()] = weight
     return found

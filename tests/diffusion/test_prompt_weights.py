@@ -166,10 +166,10 @@ def test_weight_zero_is_the_empty_prompt() -> None:
 
 @given(scale=st.floats(0.1, 4))
 def test_the_mean_stays(scale: float) -> None:
-    weights = ONES.clone()
+    weights, states = ONES.clone(), STATES.double()  # some scale brings the mean near 0, where float32 is lost
     weights[:, 3:5] = scale
-    weighed = INTERPRETATIONS["a1111"](STATES, weights, EMPTY)
-    assert torch.allclose(weighed.mean((1, 2)), STATES.mean((1, 2)), atol=1e-5)
+    weighed = INTERPRETATIONS["a1111"](states, weights, EMPTY)
+    assert torch.allclose(weighed.mean((1, 2)), states.mean((1, 2)), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", INTERPRETATIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from glidewire.diffusion.denoiser import Leaf
 from glidewire.diffusion.evaluator import Evaluator, evaluate
 from glidewire.diffusion.prediction import Step
 from glidewire.errors import GlidewireError
+from glidewire.interfaces.api import Workflow
 from glidewire.nodes import latent_conditions, prompt_editing, prompt_texts
 from glidewire.nodes.guidance import classifier_free_guidance
 from glidewire.nodes.prompt_editing import prompt_to_prompt, weigh_words
@@ -121,6 +123,49 @@ def test_what_cannot_be_edited_is_told(materials: Any) -> None:
         evaluate(edited(materials), start(materials), Step(0, 4, 12345, 0.5, 0.6, 0.4, 0.1, 0.0, 0.5, 0.5))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"Target prompt.value": "a cone"}, r"expected 10 words as in the source; got 2 words\. Use refine"),
+        (
+            {"Edit.weights": "sheep: 2"},
+            r"a word to edit is not in the prompt; expected one of \['a', 'large', 'red', 'co",
+        ),
+        ({"Edit.weights": "cone"}, "words with weights cannot be read"),
+        ({"Edit.weights": "cone: nan"}, "weight of 'cone' is out of range; expected a number from -20 to 20; got nan"),
+        ({"Edit.weights": "cone: 21"}, "weight of 'cone' is out of range; expected a number from -20 to 20; got 21"),
+        ({"Edit.cross_start": 0.9}, "impossible window of cross-attention"),
+        ({"Edit.self_start": 0.9}, "impossible window of self-attention"),
+        ({"Edit.blend_source": "cube"}, "a local blend needs words of both prompts"),
+        ({"Edit.blend_source": "cube", "Edit.blend_target": "cube"}, "a word to edit is not in the prompt.*got 'cube'"),
+        ({"Edit.blend_threshold": 1.5}, "out of range"),
+    ],
+)
+def test_check_refuses_an_edit_before_anything_is_loaded(changes: dict[str, Any], message: str) -> None:
+    flow = Workflow.load("prompt-to-prompt")
+    assert not flow.check().problems
+    flow.set(**changes)
+    (problem,) = flow.check().problems
+    assert problem.title == "Edit" and re.search(message, str(problem)), problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"GlidewireWeighWords.weights": "green: 0"}, "a word to edit is not in the prompt.*got 'green'"),
+        ({"GlidewireWeighWords.weights": "blue: inf"}, "the weight of 'blue' is out of range"),
+        ({"As comfy reads it.prompt": "a (cube:1e9)"}, r"the weight of 'cube' is out of range.*got 1000000000\.0"),
+        ({"As comfy reads it.prompt": "a (cube:nan)"}, "the weight of 'cube' is out of range.*got nan"),
+    ],
+)
+def test_check_refuses_weights_before_anything_is_loaded(changes: dict[str, Any], message: str) -> None:
+    flow = Workflow.load("prompt-weights")
+    assert not flow.check().problems
+    flow.set(**changes)
+    (problem,) = flow.check().problems
+    assert re.search(message, str(problem)), problem
+
+
 # --- words weighed ----------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +236,7 @@ def test_maps_of_words_are_pictures_of_each_step_or_their_mean(materials: Any) -
         ({"step": 4}, "the run has no such step; expected 0 to 3, or -1 for all; got 4"),
         ({"words": "sphere"}, "a word to edit is not in the prompt"),
         ({"words": " , "}, "no word is named"),
+        ({"words": "cube", "prompt": "a red\nball"}, r"is not in the prompt; expected one of \['a', 'red', 'ball'\]"),
         ({"places": "down 9"}, "no attention of this kind at 'down 9'"),
     ):
         with pytest.raises(GlidewireError, match=message):
