@@ -8,8 +8,7 @@ import torch
 
 from ..diffusion import guidance
 from ..diffusion.denoiser import Denoiser
-from ..diffusion.guidance import PredictedGradient
-from ..errors import GlidewireError
+from ..diffusion.guidance import PredictedGradient, ScaleSchedule
 from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
@@ -18,7 +17,7 @@ from ..models.clip.model import ClipModel
 from ..models.noised_clip.model import NoisedClip
 from . import sampling
 from .embedding_sampling import require_clip
-from .guidance import Fraction, interval
+from .guidance import Fraction, Strength, chosen, interval
 from .sockets import PIXELS
 from .token_sockets import Embedding
 
@@ -35,6 +34,7 @@ def clip_guidance(
     seed: Annotated[int, Seed()] = 0,
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "3 @space"]:
     """Guide by an ordinary CLIP, which never saw noise, on cutouts of the predicted x_0.
 
@@ -51,6 +51,7 @@ def clip_guidance(
             otherwise the denoiser's answer is held fixed.
         seed: Of the squares.
         start, end: The part of the sampling steps, from 0 (first) to 1 (last), in which guidance acts.
+        schedule: A scale that changes over the run, in the place of `scale`.
 
     Returns: The guided denoiser, on the same "3 @space".
 
@@ -64,7 +65,7 @@ def clip_guidance(
     sampling.require_space(denoiser, PIXELS)
     critic = CutoutCritic(model.network, text.tensor, cutouts, power, seed)
     gradient = PredictedGradient(denoiser, critic, through_network=through_network)
-    return guidance.gradient_guidance(denoiser, gradient, scale, start, end)
+    return guidance.gradient_guidance(denoiser, gradient, chosen(scale, schedule), start, end)
 
 
 @node(category="guidance", title="Watch the CLIP score")
@@ -96,15 +97,26 @@ def watch_clip_score(
     return guidance.watched(denoiser, score.measure, score.digest())
 
 
-@node(category="guidance", validate=interval)
+def _names(classes: str) -> list[str]:
+    return [line.strip() for line in classes.splitlines() if line.strip()]
+
+
+def _is_a_class(classes: str, label: int) -> None:
+    from ..models.noised_clip.network import require_class
+
+    require_class(len(_names(classes)), label)
+
+
+@node(category="guidance", validate=(interval, _is_a_class))
 def classifier_guidance(
     denoiser: Socket[Denoiser, "3 @space"],
     model: Socket[NoisedClip, "_ _ @space"],
     classes: Annotated[str, Text(multiline=True)],
     label: Annotated[int, Number(min=0, max=100_000)] = 0,
-    scale: Annotated[float, Slider(min=-30.0, max=30.0, step=0.1)] = 1.0,
+    scale: Strength = 1.0,
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    schedule: Socket[ScaleSchedule, "_"] | None = None,
     context: Context = INJECTED,
 ) -> Socket[Denoiser, "3 @space"]:
     """Guide by a classifier of noised pictures: mean + variance · scale · grad_{x_t} log p(class | x_t, t).
@@ -118,6 +130,7 @@ def classifier_guidance(
         label: The number of the line that is wanted, from 0.
         scale: 0 is no guidance, below 0 leads away from the class.
         start, end: The part of the sampling steps, from 0 (first) to 1 (last), in which guidance acts.
+        schedule: A scale that changes over the run, in the place of `scale`.
 
     Returns: The guided denoiser, on the same "3 @space".
 
@@ -125,14 +138,12 @@ def classifier_guidance(
 
     Source: Dhariwal & Nichol 2021 (2105.05233), algorithms 1 and 2; classes as texts: Radford et al. 2021 (CLIP).
     """
-    names = [line.strip() for line in classes.splitlines() if line.strip()]
-    if len(names) < 2:
-        raise GlidewireError("a classifier needs classes", expected="two lines or more", got=f"{len(names)}")
+    _is_a_class(classes, label)
     found = []
-    for name in names:
+    for name in _names(classes):
         embedding, dropped = model.encode_prompt(name)
         found.append(embedding)
         if dropped:
             context.warn(f"class {name!r} is longer than {model.text.spec.context} tokens; dropped: {dropped!r}")
     gradient = model.classifying(torch.cat(found), label)
-    return guidance.gradient_guidance(denoiser, gradient, scale, start, end)
+    return guidance.gradient_guidance(denoiser, gradient, chosen(scale, schedule), start, end)

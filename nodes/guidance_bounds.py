@@ -12,7 +12,7 @@ from ..diffusion.schedules import NoiseSchedule
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Slider
-from .guidance import Fraction, Strength, interval
+from .guidance import Fraction, Strength, chosen, interval
 
 
 @node(category="guidance", validate=interval)
@@ -22,6 +22,7 @@ def rescale_guidance(
     fraction: Fraction = 0.7,
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """Give a guided prediction the conditional's contrast back: f · p · std(c) / std(p) + (1 - f) · p.
 
@@ -30,21 +31,27 @@ def rescale_guidance(
         conditional: c, the conditional that was guided; it is not evaluated again.
         fraction: f; 0 changes nothing.
         start, end: The part of the sampling steps, from 0 to 1, in which it acts.
+        schedule: A fraction that changes over the run, in the place of `fraction`; both ends from 0 to 1.
 
     Returns: The rescaled denoiser, on the same "channels @space".
 
     Source: Lin et al. 2023 (2305.08891), eq. 15 and 16.
     """
-    return guidance.rescale(guided, conditional, fraction, start, end)
+    return guidance.rescale(guided, conditional, chosen(fraction, schedule), start, end)
 
 
-@node(category="guidance", validate=interval)
+def _bounds_at_least_1(maximum: float) -> None:
+    guidance.require_maximum(maximum or math.inf)
+
+
+@node(category="guidance", validate=(interval, _bounds_at_least_1))
 def dynamic_threshold(
     denoiser: Socket[Denoiser, "channels @space"],
     percentile: Annotated[float, Slider(min=0.5, max=1.0, step=0.005)] = 0.995,
     maximum: Annotated[float, Number(min=0.0, max=1000.0, step=0.1)] = 0.0,
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """Bound the clean sample by its own percentile: x_0 = clip(x_0, -s, s) / s, s = max(1, percentile of |x_0|).
 
@@ -53,14 +60,15 @@ def dynamic_threshold(
         percentile: Of |x_0| in one item.
         maximum: The largest s, at least 1; 0 for no limit. (DeepFloyd IF has 1.5.)
         start, end: The part of the sampling steps, from 0 to 1, in which it acts.
+        schedule: A percentile that changes over the run, in the place of `percentile`; both ends from 0 to 1.
 
     Returns: The bounded denoiser, on the same "channels @space".
 
-    Raises: GlidewireError for a maximum between 0 and 1.
+    Raises: GlidewireError for a maximum between 0 and 1, or a denoiser of tokens.
 
     Source: Saharia et al. 2022 (Imagen, 2205.11487), section 2.3.
     """
-    return guidance.dynamic_threshold(denoiser, percentile, maximum or math.inf, start, end)
+    return guidance.dynamic_threshold(denoiser, chosen(percentile, schedule), maximum or math.inf, start, end)
 
 
 @node(category="guidance", validate=interval)
@@ -69,6 +77,7 @@ def static_threshold(
     bound: Annotated[float, Number(min=0.01, max=1000.0, step=0.1)] = 1.0,
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """Bound the clean sample: x_0 = clip(x_0, -bound, bound).
 
@@ -76,12 +85,15 @@ def static_threshold(
         denoiser: What is bounded, on "channels" of a space.
         bound: 1 for pixels.
         start, end: The part of the sampling steps, from 0 to 1, in which it acts.
+        schedule: A bound that changes over the run, in the place of `bound`; both ends above 0.
 
     Returns: The bounded denoiser, on the same "channels @space".
 
+    Raises: GlidewireError for a denoiser of tokens.
+
     Source: Saharia et al. 2022 (Imagen, 2205.11487), section 2.3.
     """
-    return guidance.static_threshold(denoiser, bound, start, end)
+    return guidance.static_threshold(denoiser, chosen(bound, schedule), start, end)
 
 
 @node(category="guidance")
@@ -111,7 +123,11 @@ class Interval(NamedTuple):
     end: float
 
 
-@node(category="guidance")
+def _are_levels(low: float, high: float) -> None:
+    guidance.require_noise_levels(low, high)
+
+
+@node(category="guidance", validate=_are_levels)
 def noise_level_interval(
     schedule: Socket[NoiseSchedule, "_"],
     low: Annotated[float, Number(min=0.0, max=10_000.0, step=0.01)] = 0.28,

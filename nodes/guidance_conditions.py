@@ -70,6 +70,7 @@ def negative_prompt_guidance(
     start: Fraction = 0.0,
     end: Fraction = 1.0,
     schedule: Socket[ScaleSchedule, "_"] | None = None,
+    negative_schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """Towards one text and away from another: eps = u + scale · (c - u) - negative_scale · (n - u).
 
@@ -82,13 +83,13 @@ def negative_prompt_guidance(
         scale: Strength of what is wanted; 1 is conditional.
         negative_scale: Strength of what is not; 0 is classifier-free guidance.
         start, end: The part of the sampling steps, from 0 to 1, in which guidance acts.
-        schedule: A scale that changes over the run, in the place of `scale`.
+        schedule, negative_schedule: Scales that change over the run, in the place of the numbers.
 
     Returns: The guided denoiser, on the same "channels @space".
 
     Source: Liu et al. 2022 (2206.01714), eq. 13.
     """
-    scales = chosen(scale, schedule), negative_scale
+    scales = chosen(scale, schedule), chosen(negative_scale, negative_schedule)
     return guidance.negative_prompt(conditional, unconditional, negative, *scales, start, end)
 
 
@@ -104,6 +105,8 @@ def perpendicular_negative_guidance(
     start: Fraction = 0.0,
     end: Fraction = 1.0,
     schedule: Socket[ScaleSchedule, "_"] | None = None,
+    negative_schedule: Socket[ScaleSchedule, "_"] | None = None,
+    second_schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """Away from a text, but never from the wanted one: only the part of n - u perpendicular to c - u counts.
 
@@ -117,13 +120,17 @@ def perpendicular_negative_guidance(
         scale: Strength of all; 1 is nearly conditional.
         negative_weight, second_weight: How strongly each is avoided.
         start, end: The part of the sampling steps, from 0 to 1, in which guidance acts.
-        schedule: A scale that changes over the run, in the place of `scale`.
+        schedule, negative_schedule, second_schedule: A scale, and weights, that change over the run, in the place of
+            the numbers.
 
     Returns: The guided denoiser, on the same "channels @space".
 
     Source: Armandpour et al. 2023 (Perp-Neg, 2304.04968).
     """
-    pairs = [(negative, negative_weight), (second_negative, second_weight)]
+    pairs = [
+        (negative, chosen(negative_weight, negative_schedule)),
+        (second_negative, chosen(second_weight, second_schedule)),
+    ]
     wired = [(each, weight) for each, weight in pairs if each is not None]
     negatives, weights = zip(*wired, strict=True)
     return guidance.perpendicular_negative(
@@ -162,7 +169,11 @@ def image_and_text_guidance(
     return guidance.two_scale(image_and_text, image, unconditional, *scales, start, end)
 
 
-@node(category="guidance", title="Anneal condition (CADS)")
+def _noise_comes_before(clean_until: float, noise_from: float) -> None:
+    guidance.require_annealing(clean_until, noise_from)
+
+
+@node(category="guidance", title="Anneal condition (CADS)", validate=_noise_comes_before)
 def annealed_condition(
     denoiser: Socket[Denoiser, "channels @space"],
     batch: Annotated[int, Number(min=1, max=1024)] = 1,
@@ -190,6 +201,8 @@ def annealed_condition(
         mixing: How much of the condition's own mean and deviation is given back.
 
     Returns: The denoiser under the changing condition, on the same "channels @space".
+
+    Raises: GlidewireError for a denoiser that is guided already, or a part without noise that ends after it begins.
 
     Source: Sadat et al. 2023 (CADS, 2310.17347), algorithm 1.
     """

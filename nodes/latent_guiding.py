@@ -6,7 +6,7 @@ from typing import Annotated
 
 from ..diffusion import guidance
 from ..diffusion.denoiser import Denoiser
-from ..diffusion.guidance import Critic, PredictedGradient
+from ..diffusion.guidance import Critic, PredictedGradient, Scale, ScaleSchedule
 from ..graph_runtime.declaration import node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Seed, Slider
@@ -16,7 +16,7 @@ from ..models.first_stage.model import Autoencoder
 from ..models.noised_clip.model import NoisedClip
 from . import sampling
 from .embedding_sampling import require_clip
-from .guidance import Fraction, interval
+from .guidance import Fraction, Strength, chosen, interval
 from .noised_clip import embedding_of
 from .sockets import Condition
 from .token_sockets import Embedding
@@ -35,6 +35,7 @@ def latent_clip_guidance(
     seed: Annotated[int, Seed()] = 0,
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """Guide latents by an ordinary CLIP, on cutouts of the picture that the predicted z_0 decodes to.
 
@@ -52,6 +53,7 @@ def latent_clip_guidance(
             cost; otherwise the denoiser's answer is held fixed.
         seed: Of the squares.
         start, end: The part of the sampling steps, from 0 (first) to 1 (last), in which guidance acts.
+        schedule: A scale that changes over the run, in the place of `scale`.
 
     Returns: The guided denoiser, on the same "channels @space".
 
@@ -63,7 +65,8 @@ def latent_clip_guidance(
 
     require_clip("the embedding", text.clip, model.clip)
     critic = CutoutCritic(model.network, text.tensor, cutouts, power, seed)
-    return _guided(denoiser, autoencoder, critic, scale, (start, end), through_network=through_network)
+    strength = chosen(scale, schedule)
+    return _guided(denoiser, autoencoder, critic, strength, (start, end), through_network=through_network)
 
 
 @node(category="guidance", title="Noised CLIP guidance of latents", validate=interval)
@@ -72,11 +75,12 @@ def latent_noised_clip_guidance(
     autoencoder: Socket[Autoencoder, "channels @space"],
     model: Socket[NoisedClip, "_ width @pictures"],
     text: Socket[Condition, "_ width"],
-    scale: Annotated[float, Slider(min=-30.0, max=30.0, step=0.1)] = 3.0,
+    scale: Strength = 3.0,
     through_network: bool = True,
     seed: Annotated[int, Seed()] = 0,
     start: Fraction = 0.0,
     end: Fraction = 1.0,
+    schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "channels @space"]:
     """Guide latents by noised CLIP: decode the predicted z_0, noise the picture anew, and ask how well it fits.
 
@@ -96,6 +100,7 @@ def latent_noised_clip_guidance(
             cost; otherwise the denoiser's answer is held fixed.
         seed: Of the noise, a function of (seed, item, step).
         start, end: The part of the sampling steps, from 0 (first) to 1 (last), in which guidance acts.
+        schedule: A scale that changes over the run, in the place of `scale`.
 
     Returns: The guided denoiser, on the same "channels @space".
 
@@ -107,14 +112,15 @@ def latent_noised_clip_guidance(
     from ..models.noised_clip.renoised import RenoisedCritic
 
     critic = RenoisedCritic(model.image, embedding_of(text), seed)
-    return _guided(denoiser, autoencoder, critic, scale, (start, end), through_network=through_network)
+    strength = chosen(scale, schedule)
+    return _guided(denoiser, autoencoder, critic, strength, (start, end), through_network=through_network)
 
 
 def _guided(
     denoiser: Denoiser,
     autoencoder: Autoencoder,
     critic: Critic,
-    scale: float,
+    scale: Scale,
     within: tuple[float, float],
     *,
     through_network: bool,

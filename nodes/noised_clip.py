@@ -10,13 +10,15 @@ from torch import Tensor
 
 from ..diffusion import guidance
 from ..diffusion.denoiser import Denoiser
+from ..diffusion.guidance import ScaleSchedule
 from ..errors import GlidewireError
 from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
-from ..graph_runtime.widgets import File, Slider, Text
+from ..graph_runtime.widgets import File, Text
 from ..models.noised_clip import model as noised_clip_model
 from ..models.noised_clip.model import NoisedClip
+from .guidance import Fraction, Strength, chosen, interval
 from .sockets import PIXELS, Condition
 
 _SUFFIXES = (".safetensors", ".pt")
@@ -73,14 +75,15 @@ def noised_clip_text_encoder(
     return Condition({_EMBEDDING: embedding})
 
 
-@node(category="guidance", title="Noised CLIP guidance")
+@node(category="guidance", title="Noised CLIP guidance", validate=interval)
 def noised_clip_guidance(
     denoiser: Socket[Denoiser, "3 @space"],
     model: Socket[NoisedClip, "_ width @space"],
     text: Socket[Condition, "_ width"],
-    scale: Annotated[float, Slider(min=-30.0, max=30.0, step=0.1)] = 3.0,
-    start: Annotated[float, Slider(min=0.0, max=1.0, step=0.01)] = 0.0,
-    end: Annotated[float, Slider(min=0.0, max=1.0, step=0.01)] = 1.0,
+    scale: Strength = 3.0,
+    start: Fraction = 0.0,
+    end: Fraction = 1.0,
+    schedule: Socket[ScaleSchedule, "_"] | None = None,
 ) -> Socket[Denoiser, "3 @space"]:
     """Guide by noised CLIP: mean + variance · scale · grad_{x_t} (100 cos(z_image(x_t, t), z_text)).
 
@@ -90,6 +93,7 @@ def noised_clip_guidance(
         text: Where to: an embedding "1 width" of the same model.
         scale: 0 is no guidance, below 0 leads away from the text; 3 was published.
         start, end: The part of the sampling steps, from 0 (first) to 1 (last), in which guidance acts.
+        schedule: A scale that changes over the run, in the place of `scale`.
 
     Returns: The guided denoiser, on the same "3 @space".
 
@@ -97,7 +101,8 @@ def noised_clip_guidance(
 
     Source: Nichol et al. 2021 (GLIDE), eq. 8; Dhariwal & Nichol 2021 (2105.05233), algorithms 1 and 2.
     """
-    return guidance.gradient_guidance(denoiser, model.towards(embedding_of(text)), scale, start, end)
+    towards = model.towards(embedding_of(text))
+    return guidance.gradient_guidance(denoiser, towards, chosen(scale, schedule), start, end)
 
 
 def embedding_of(text: Condition) -> Tensor:

@@ -10,9 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..diffusion import samplers
-from ..diffusion.denoiser import Combination, Denoiser
+from ..diffusion.denoiser import Denoiser
 from ..diffusion.interpolation import slerp
 from ..diffusion.noise import SeededNoise
+from ..diffusion.rewriting import leaves
 from ..diffusion.samplers import StepRecord
 from ..diffusion.schedules import NoiseSchedule
 from ..diffusion.solvers import Solver
@@ -29,11 +30,20 @@ _PREVIEW_SIDE = 256
 
 
 def space_of(denoiser: Denoiser) -> tuple[int, str]:
-    """Channels and space of what a guidance expression denoises, as its first network tells."""
-    while isinstance(denoiser, Combination):
-        denoiser = next(iter(denoiser.inputs.values()))
-    network = denoiser.network
-    return getattr(network, "channels", 3), getattr(network, "space", PIXELS)
+    """Channels and space of what a guidance expression denoises; raises a GlidewireError where its networks differ."""
+    found: dict[tuple[int, str], str] = {}
+    for leaf in leaves(denoiser):
+        network = leaf.network
+        place = getattr(network, "channels", 3), getattr(network, "space", PIXELS)
+        found.setdefault(place, type(network).__name__)
+    if len(found) > 1:
+        raise GlidewireError(
+            "this guidance combines denoisers of different spaces",
+            expected="one space for all that is combined",
+            got=" and ".join(f"{space} of {channels} ({name})" for (channels, space), name in found.items()),
+            hint="Guide denoisers of one space, and decode what was sampled into the other.",
+        )
+    return next(iter(found))
 
 
 def noise_start(

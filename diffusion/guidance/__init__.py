@@ -3,16 +3,17 @@
 from .adaptive_scale import magnitude_aware
 from .by_region import by_region
 from .classifier_free import autoguidance, classifier_free, classifier_free_plus_plus
-from .condition_noise import annealing, condition_annealed, noised_condition
+from .condition_noise import annealing, condition_annealed, noised_condition, require_annealing
 from .frequency import frequency_decoupled, from_pyramid, laplacian_pyramid
 from .gradients import LogGradient, gradient_guidance, watched
 from .local_blend import local_blend
-from .magnitude import dynamic_bound, dynamic_threshold, rescale, static_threshold
+from .magnitude import dynamic_bound, dynamic_threshold, require_maximum, rescale, static_threshold
 from .perturbation import perturbed
 from .predicted import Critic, PredictedGradient
 from .projected import adaptive_projected, tangential
 from .regions import known_region
-from .scales import SHAPES, Scale, ScaleSchedule, noise_interval
+from .scales import SHAPES, Scale, ScaleSchedule, noise_interval, require_noise_levels
+from .scores import centred, require_clean_samples
 from .several_conditions import composable, negative_prompt, perpendicular_negative, two_scale
 from .zero_star import zero_star
 
@@ -27,6 +28,7 @@ __all__ = [
     "annealing",
     "autoguidance",
     "by_region",
+    "centred",
     "classifier_free",
     "classifier_free_plus_plus",
     "composable",
@@ -45,6 +47,10 @@ __all__ = [
     "noised_condition",
     "perpendicular_negative",
     "perturbed",
+    "require_annealing",
+    "require_clean_samples",
+    "require_maximum",
+    "require_noise_levels",
     "rescale",
     "static_threshold",
     "tangential",

@@ -10,6 +10,7 @@ from ..prediction import Prediction, Step
 from .classifier_free import of_pair
 from .rows import norm, ratio
 from .scales import Scale, changes, checked, scale_at, scale_parameters
+from .scores import centred
 
 
 def magnitude_aware(
@@ -23,8 +24,8 @@ def magnitude_aware(
     """MAMBO-G: p = u + (1 + (scale - 1) exp(-damping |c - u| / |u|)) (c - u), norms of one item.
 
     Where the condition changes the prediction much, as in the first steps, guidance is held back. In the
-    conditional's own parametrisation. Variance channels, gradients and the noise to step with are the
-    conditional's.
+    conditional's own parametrisation; of tokens it combines centred logits. Variance channels, gradients and the
+    noise to step with are the conditional's.
 
     Args:
         conditional: c, under the wanted condition.
@@ -44,6 +45,7 @@ def magnitude_aware(
         raise GlidewireError("magnitude_aware: impossible damping", expected="0 or more", got=damping)
 
     def guide(c: Prediction, u: Prediction, x_t: Tensor, step: Step) -> Prediction:
+        c, u = centred(c), centred(u)
         difference = c.value - u.value
         held = (-damping * ratio(norm(difference), norm(u.value), 0.0)).exp().to(difference.dtype)
         return c.with_value(u.value + (1 + (scale_at(scale, step) - 1) * held) * difference)

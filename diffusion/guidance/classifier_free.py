@@ -11,6 +11,7 @@ from ..denoiser import Combination, Denoiser
 from ..prediction import Prediction, Step
 from .affine import affine
 from .scales import Scale, ScaleSchedule, changes, check_finite, checked, scale_at, scale_parameters
+from .scores import require_clean_samples
 
 Pair = Callable[[Prediction, Prediction, Tensor, Step], Prediction]
 """What makes one prediction of a first and a second, the second in the parametrisation of the first."""
@@ -112,11 +113,12 @@ def classifier_free_plus_plus(
         end: Fraction of the steps from which the conditional passes through again.
 
     Raises:
-        GlidewireError: If a scale is not finite or the interval is not one; when run over tokens.
+        GlidewireError: If a scale is not finite or the interval is not one; if a network scores tokens.
 
     Source: Chung et al. 2024 (CFG++), Alg. 2.
     """
     scale = checked("classifier_free_plus_plus", scale)
+    require_clean_samples("classifier_free_plus_plus", conditional, unconditional)
 
     def guide(c: Prediction, u: Prediction, x_t: Tensor, step: Step) -> Prediction:
         renoise = u.eps(x_t, step) if u.renoise_eps is None else u.renoise_eps

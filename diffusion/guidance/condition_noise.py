@@ -14,6 +14,18 @@ from ..rewriting import within
 from .scales import check_fraction
 
 
+def require_annealing(clean_until: float, noise_from: float) -> None:
+    """Raise a GlidewireError unless 0 <= clean_until <= noise_from <= 1."""
+    check_fraction("condition_annealed", "clean_until", clean_until)
+    check_fraction("condition_annealed", "noise_from", noise_from)
+    if clean_until > noise_from:
+        raise GlidewireError(
+            "condition_annealed: the condition would be clean before it is noise",
+            expected="clean_until <= noise_from (parts of the run, from its end)",
+            got=f"{clean_until} and {noise_from}",
+        )
+
+
 def annealing(t: float, clean_until: float, noise_from: float) -> float:
     """gamma(t): 1 for t <= tau_1, 0 for t >= tau_2, and a straight line between them.
 
@@ -92,13 +104,13 @@ def condition_annealed(
             got=f"a combination, {conditional.name}",
             hint="Anneal the conditional denoiser first, and guide the result.",
         )
-    for what, fraction in {"clean_until": clean_until, "noise_from": noise_from, "mixing": mixing}.items():
-        check_fraction("condition_annealed", what, fraction)
-    if clean_until > noise_from or levels < 1 or not noise_scale >= 0 or batch < 1:
+    require_annealing(clean_until, noise_from)
+    check_fraction("condition_annealed", "mixing", mixing)
+    if levels < 1 or not 0 <= noise_scale < math.inf or batch < 1:
         raise GlidewireError(
             "condition_annealed: impossible numbers",
-            expected="clean_until <= noise_from, noise_scale >= 0, and at least one level and item",
-            got=f"{clean_until}, {noise_from}, {noise_scale}, {levels} levels and {batch} items",
+            expected="a finite noise_scale of 0 or more, and at least one level and item",
+            got=f"{noise_scale}, {levels} levels and {batch} items",
         )
     chosen = _chosen(conditional.conditioning, names)
     result: Denoiser = conditional

@@ -77,6 +77,7 @@ def laplacian_pyramid(picture: Tensor, levels: int) -> list[Tensor]:
             "frequency_decoupled: the sample has no such pyramid",
             expected=f'"batch channels height width" of at least {3 << (levels - 1)} pixels a side for {levels} levels',
             got=f"shape {list(picture.shape)}",
+            hint="Sample something larger, or guide by one scale for all frequencies.",
         )
     bands = []
     for _ in range(levels - 1):

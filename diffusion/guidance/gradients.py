@@ -11,7 +11,8 @@ from torch import Tensor
 from ...errors import GlidewireError
 from ..denoiser import Combination, Denoiser, Measure
 from ..prediction import Prediction, Step
-from .scales import check_finite
+from .scales import Scale, changes, checked, scale_at, scale_parameters
+from .scores import require_clean_samples
 
 
 class LogGradient(Protocol):
@@ -29,7 +30,7 @@ class LogGradient(Protocol):
 def gradient_guidance(
     denoiser: Denoiser,
     gradient: LogGradient,
-    scale: float,
+    scale: Scale,
     start: float = 0.0,
     end: float = 1.0,
 ) -> Denoiser:
@@ -46,19 +47,20 @@ def gradient_guidance(
         end: Fraction of the steps from which it no longer is.
 
     Raises:
-        GlidewireError: If the scale is not finite, the interval is not one, or (when run) the gradient is not
-            shaped as x_t.
+        GlidewireError: If a scale is not finite, the interval is not one, a network scores tokens, or (when run) the
+            gradient is not shaped as x_t.
 
     Source: Dhariwal & Nichol 2021, Alg. 1 and 2; with noised CLIP: GLIDE (Nichol et al. 2022), eq. 8.
     """
-    check_finite("gradient_guidance", scale)
+    scale = checked("gradient_guidance", scale)
+    require_clean_samples("gradient_guidance", denoiser)
 
     def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:
         guided = inputs["denoiser"]
         shift = gradient(x_t, step)
         if shift.shape != x_t.shape:
             raise GlidewireError("gradient_guidance: wrong gradient", expected=list(x_t.shape), got=list(shift.shape))
-        shift = scale * shift.detach().to(x_t.dtype)
+        shift = scale_at(scale, step) * shift.detach().to(x_t.dtype)
         before = guided.mean_shift
         total = shift if before is None else before + shift
         return replace(guided, mean_shift=total)
@@ -67,10 +69,10 @@ def gradient_guidance(
         combine,
         {"denoiser": denoiser},
         name="gradient_guidance",
-        parameters={"gradient": gradient.digest(), "scale": float(scale)},
+        parameters={"gradient": gradient.digest(), **scale_parameters(scale)},
         start=start,
         end=end,
-        reads_progress=False,
+        reads_progress=changes(scale),
         measure=getattr(gradient, "measure", None),
     )
     return denoiser if scale == 0 else combination

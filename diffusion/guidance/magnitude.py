@@ -13,14 +13,15 @@ from ..denoiser import Combination, Denoiser
 from ..prediction import Prediction, Step
 from .classifier_free import of_pair
 from .rows import per_item, ratio
-from .scales import check_fraction
+from .scales import Scale, changes, check_fraction, checked, ends, scale_at, scale_parameters
+from .scores import centred, require_clean_samples
 
 
-def rescale(guided: Denoiser, conditional: Denoiser, fraction: float, start: float = 0.0, end: float = 1.0) -> Denoiser:
+def rescale(guided: Denoiser, conditional: Denoiser, fraction: Scale, start: float = 0.0, end: float = 1.0) -> Denoiser:
     """Give a guided prediction the conditional's contrast back: f · p · std(c) / std(p) + (1 - f) p.
 
     Standard deviations (unbiased) are of one item, in the parametrisation that the guided prediction comes in:
-    for classifier-free guidance the network's own.
+    for classifier-free guidance the network's own; of tokens, those of centred logits.
 
     Args:
         guided: p, such as strong classifier-free guidance; it stands alone outside the interval.
@@ -34,14 +35,17 @@ def rescale(guided: Denoiser, conditional: Denoiser, fraction: float, start: flo
 
     Source: Lin et al. 2023 (Common diffusion noise schedules and sample steps are flawed), eq. 15 and 16.
     """
-    check_fraction("rescale", "fraction", fraction)
+    check_fraction("rescale", "fraction", *ends(fraction))
+    fraction = checked("rescale", fraction)
 
     def guide(p: Prediction, c: Prediction, x_t: Tensor, step: Step) -> Prediction:
-        wanted, found = (per_item(each.value.flatten(1).std(1), p.value) for each in (c, p))
-        return p.with_value(p.value * (1 + fraction * (ratio(wanted, found, 1.0) - 1)))
+        p = centred(p)
+        wanted, found = (per_item(each.value.flatten(1).std(1), p.value) for each in (centred(c), p))
+        return p.with_value(p.value * (1 + scale_at(fraction, step) * (ratio(wanted, found, 1.0) - 1)))
 
     pair = {"guided": guided, "conditional": conditional}
-    combination = of_pair(guide, "rescale", pair, {"fraction": float(fraction)}, start, end, reads_progress=False)
+    parameters = scale_parameters(fraction, "fraction")
+    combination = of_pair(guide, "rescale", pair, parameters, start, end, changes(fraction))
     return guided if fraction == 0 else combination
 
 
@@ -67,8 +71,14 @@ def dynamic_bound(x_0: Tensor, percentile: float, maximum: float = math.inf) -> 
     return torch.lerp(low, high, position - below).clamp(1.0, maximum)
 
 
+def require_maximum(maximum: float) -> None:
+    """Raise a GlidewireError for an upper bound of s below 1, by which samples would grow."""
+    if not maximum >= 1:
+        raise GlidewireError("dynamic_threshold: impossible maximum", expected="1 or more", got=maximum)
+
+
 def dynamic_threshold(
-    denoiser: Denoiser, percentile: float = 0.995, maximum: float = math.inf, start: float = 0.0, end: float = 1.0
+    denoiser: Denoiser, percentile: Scale = 0.995, maximum: float = math.inf, start: float = 0.0, end: float = 1.0
 ) -> Denoiser:
     """Dynamic thresholding: x_0 = clamp(x_0, -s, s) / s with s of `dynamic_bound`; eps follows x_0.
 
@@ -82,26 +92,33 @@ def dynamic_threshold(
         end: Fraction of the steps from which it no longer is.
 
     Raises:
-        GlidewireError: If the percentile, the maximum or the interval is impossible; when run over tokens.
+        GlidewireError: If the percentile, the maximum or the interval is impossible; if a network scores tokens.
 
     Source: Saharia et al. 2022 (Imagen), section 2.3 and appendix.
     """
-    check_fraction("dynamic_threshold", "percentile", percentile)
-    if not maximum >= 1:
-        raise GlidewireError("dynamic_threshold: impossible maximum", expected="1 or more", got=maximum)
+    check_fraction("dynamic_threshold", "percentile", *ends(percentile))
+    percentile = checked("dynamic_threshold", percentile)
+    require_maximum(maximum)
+    require_clean_samples("dynamic_threshold", denoiser)
 
     def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:
         free = inputs["denoiser"].to("x_0", x_t, step)
-        bound = per_item(dynamic_bound(free.value, percentile, maximum), x_t)
+        bound = per_item(dynamic_bound(free.value, scale_at(percentile, step), maximum), x_t)
         return free.with_value(free.value.clamp(-bound, bound) / bound)
 
-    parameters = {"percentile": float(percentile), "maximum": float(maximum)}
+    parameters = {**scale_parameters(percentile, "percentile"), "maximum": float(maximum)}
     return Combination(
-        combine, {"denoiser": denoiser}, "dynamic_threshold", parameters, start, end, reads_progress=False
+        combine,
+        {"denoiser": denoiser},
+        "dynamic_threshold",
+        parameters,
+        start,
+        end,
+        reads_progress=changes(percentile),
     )
 
 
-def static_threshold(denoiser: Denoiser, bound: float = 1.0, start: float = 0.0, end: float = 1.0) -> Denoiser:
+def static_threshold(denoiser: Denoiser, bound: Scale = 1.0, start: float = 0.0, end: float = 1.0) -> Denoiser:
     """Static thresholding: x_0 = clamp(x_0, -bound, bound); eps follows x_0.
 
     Args:
@@ -111,18 +128,22 @@ def static_threshold(denoiser: Denoiser, bound: float = 1.0, start: float = 0.0,
         end: Fraction of the steps from which it no longer is.
 
     Raises:
-        GlidewireError: If the bound is not above 0 or the interval is not one; when run over tokens.
+        GlidewireError: If a bound is not above 0 or the interval is not one; if a network scores tokens.
 
     Source: Saharia et al. 2022 (Imagen), section 2.3.
     """
-    if not bound > 0:
-        raise GlidewireError("static_threshold: impossible bound", expected="a number above 0", got=bound)
+    for number in ends(bound):
+        if not number > 0:
+            raise GlidewireError("static_threshold: impossible bound", expected="a number above 0", got=number)
+    bound = checked("static_threshold", bound)
+    require_clean_samples("static_threshold", denoiser)
 
     def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:
         free = inputs["denoiser"].to("x_0", x_t, step)
-        return free.with_value(free.value.clamp(-bound, bound))
+        now = scale_at(bound, step)
+        return free.with_value(free.value.clamp(-now, now))
 
-    parameters = {"bound": float(bound)}
+    parameters = scale_parameters(bound, "bound")
     return Combination(
-        combine, {"denoiser": denoiser}, "static_threshold", parameters, start, end, reads_progress=False
+        combine, {"denoiser": denoiser}, "static_threshold", parameters, start, end, reads_progress=changes(bound)
     )

@@ -15,6 +15,7 @@ from .affine import affine
 from .classifier_free import of_pair
 from .rows import dot, norm, parallel
 from .scales import Scale, changes, check_finite, checked, scale_at, scale_parameters
+from .scores import centred, require_clean_samples
 
 
 def adaptive_projected(
@@ -47,7 +48,7 @@ def adaptive_projected(
 
     Raises:
         GlidewireError: If a number is not finite, the threshold is not above 0, |momentum| is not below 1, or the
-            interval is not one; when run over tokens.
+            interval is not one; if a network scores tokens.
 
     Source: Sadat et al. 2024 (Eliminating oversaturation and artifacts of high guidance scales), Alg. 1.
     """
@@ -61,6 +62,8 @@ def adaptive_projected(
         raise GlidewireError(
             "adaptive_projected: impossible momentum", expected="a number between -1 and 1", got=momentum
         )
+
+    require_clean_samples("adaptive_projected", conditional, unconditional)
 
     def difference(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step, before: Tensor | None = None) -> Tensor:
         d = inputs["conditional"].x_0(x_t, step) - inputs["unconditional"].x_0(x_t, step)
@@ -93,8 +96,9 @@ def tangential(
 ) -> Denoiser:
     """Tangential damping (TCFG): classifier-free guidance with u <- <u, v> v, v the main direction of c and u.
 
-    v is the first right singular vector of the two rows c and u of one item, uncentred, in the conditional's own
-    parametrisation. Gradients extrapolate as in classifier-free guidance; variance channels are the conditional's.
+    v is the first right singular vector of the two rows c and u of one item, as they are, in the conditional's own
+    parametrisation; of tokens it combines centred logits. Gradients extrapolate as in classifier-free guidance;
+    variance channels are the conditional's.
 
     Args:
         conditional: c, under the wanted condition.
@@ -111,6 +115,7 @@ def tangential(
     scale = checked("tangential", scale)
 
     def guide(c: Prediction, u: Prediction, x_t: Tensor, step: Step) -> Prediction:
+        c, u = centred(c), centred(u)
         u = u.with_value(damped(c.value, u.value))
         return affine(c, u, [(scale_at(scale, step), c, u)])
 

@@ -10,6 +10,7 @@ from ...errors import GlidewireError
 from ..denoiser import Combination, Denoiser
 from ..identity import tensor_digest
 from ..prediction import Prediction, Step
+from .scores import require_clean_samples
 
 
 def known_region(denoiser: Denoiser, known: Tensor, mask: Tensor) -> Denoiser:
@@ -21,10 +22,11 @@ def known_region(denoiser: Denoiser, known: Tensor, mask: Tensor) -> Denoiser:
         mask: 1 where known, 0 where to paint; broadcastable to x_t, such as "batch 1 height width".
 
     Raises:
-        GlidewireError: When run, if either does not broadcast to x_t.
+        GlidewireError: If a network scores tokens; when run, if either does not broadcast to x_t.
 
     Source: the inpainting of GLIDE (Nichol et al. 2022), section 4.3; compare Song et al. 2021, appendix I.2.
     """
+    require_clean_samples("known_region", denoiser)
 
     def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:
         painted = inputs["denoiser"].to("x_0", x_t, step)

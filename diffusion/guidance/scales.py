@@ -26,10 +26,11 @@ def check_finite(name: str, *scales: float) -> None:
             raise GlidewireError(f"{name}: impossible scale", expected="a finite number", got=scale)
 
 
-def check_fraction(name: str, what: str, fraction: float) -> None:
-    """Raise GlidewireError unless `fraction` is in [0, 1]."""
-    if not 0 <= fraction <= 1:
-        raise GlidewireError(f"{name}: impossible {what}", expected="0 to 1", got=fraction)
+def check_fraction(name: str, what: str, *fractions: float) -> None:
+    """Raise GlidewireError unless every fraction is in [0, 1]."""
+    for fraction in fractions:
+        if not 0 <= fraction <= 1:
+            raise GlidewireError(f"{name}: impossible {what}", expected="0 to 1", got=fraction)
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,16 @@ def checked(name: str, scale: Scale) -> Scale:
     return scale
 
 
+def ends(scale: Scale) -> tuple[float, ...]:
+    """The scale, or both ends of a schedule; all that it is lies between them."""
+    return (scale.first, scale.last) if isinstance(scale, ScaleSchedule) else (scale,)
+
+
+def negated(scale: Scale) -> Scale:
+    """-scale, at every step."""
+    return ScaleSchedule(-scale.first, -scale.last, scale.shape) if isinstance(scale, ScaleSchedule) else -scale
+
+
 def scale_parameters(scale: Scale, name: str = "scale") -> dict[str, float | str]:
     """What a combination must state of a scale."""
     if not isinstance(scale, ScaleSchedule):
@@ -87,6 +98,14 @@ def scale_parameters(scale: Scale, name: str = "scale") -> dict[str, float | str
 def changes(*scales: Scale) -> bool:
     """Whether any of the scales depends on where in the run a step is."""
     return any(isinstance(scale, ScaleSchedule) for scale in scales)
+
+
+def require_noise_levels(low: float, high: float) -> None:
+    """Raise a GlidewireError unless 0 <= low <= high."""
+    if not 0 <= low <= high:
+        raise GlidewireError(
+            "noise_interval: impossible interval", expected="0 <= low <= high (noise levels)", got=f"{low} and {high}"
+        )
 
 
 def noise_interval(schedule: NoiseSchedule, low: float, high: float) -> tuple[float, float]:
@@ -108,10 +127,7 @@ def noise_interval(schedule: NoiseSchedule, low: float, high: float) -> tuple[fl
 
     Source: Kynkäänniemi et al. 2024 (guidance in a limited interval).
     """
-    if not 0 <= low <= high:
-        raise GlidewireError(
-            "noise_interval: impossible interval", expected="0 <= low <= high (noise levels)", got=f"{low} and {high}"
-        )
+    require_noise_levels(low, high)
     sigmas = [math.sqrt((1 - abar) / abar) if abar > 0 else math.inf for abar in schedule.alpha_bar.tolist()]
     above, inside = sum(sigma > high for sigma in sigmas), sum(low < sigma <= high for sigma in sigmas)
     return above / len(sigmas), (above + inside) / len(sigmas)

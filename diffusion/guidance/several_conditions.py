@@ -12,7 +12,8 @@ from ..denoiser import Combination, Denoiser
 from ..prediction import Prediction, Step
 from .affine import affine
 from .rows import parallel
-from .scales import Scale, changes, check_finite, checked, scale_at, scale_parameters
+from .scales import Scale, changes, check_finite, checked, ends, negated, scale_at, scale_parameters
+from .scores import centred
 
 
 def composable(
@@ -82,7 +83,7 @@ def negative_prompt(
     unconditional: Denoiser,
     negative: Denoiser,
     scale: Scale,
-    negative_scale: float,
+    negative_scale: Scale,
     start: float = 0.0,
     end: float = 1.0,
 ) -> Denoiser:
@@ -104,8 +105,8 @@ def negative_prompt(
 
     Source: Liu et al. 2022 (Composable diffusion), eq. 13.
     """
-    check_finite("negative_prompt", negative_scale)
-    return composable([conditional, negative], unconditional, [scale, -negative_scale], start, end)
+    check_finite("negative_prompt", *ends(scale), *ends(negative_scale))
+    return composable([conditional, negative], unconditional, [scale, negated(negative_scale)], start, end)
 
 
 def perpendicular_negative(
@@ -121,7 +122,7 @@ def perpendicular_negative(
 
     eps = u + scale (p - sum_i w_i (n_i - (<n_i, p> / <p, p>) p)), with p = c - u and n_i = eps_i - u, products
     of one item. Only the part of a negative that is perpendicular to the wanted direction counts. The same in eps,
-    x_0 and v; of tokens it combines logits. Gradients follow c and u; variance channels are the conditional's.
+    x_0 and v; of tokens it combines centred logits. Gradients follow c and u; variance channels are the conditional's.
 
     Args:
         conditional: c, under the wanted prompt; it stands alone outside the interval.
@@ -144,11 +145,11 @@ def perpendicular_negative(
     def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:
         c = inputs["conditional"]
         u = inputs["unconditional"].to(c.kind, x_t, step)
-        wanted, now = c.value - u.value, scale_at(scale, step)
+        wanted, now = centred(c).value - centred(u).value, scale_at(scale, step)
         guided = affine(c, u, [(now, c, u)])
         value = guided.value
         for name, weight in strengths.items():
-            unwanted = inputs[name].to(c.kind, x_t, step).value - u.value
+            unwanted = centred(inputs[name].to(c.kind, x_t, step)).value - centred(u).value
             value = value - now * scale_at(weight, step) * (unwanted - parallel(unwanted, wanted))
         return replace(guided, value=value)
 

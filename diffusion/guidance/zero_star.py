@@ -12,6 +12,7 @@ from .affine import affine
 from .classifier_free import of_pair
 from .rows import dot
 from .scales import Scale, changes, checked, scale_at, scale_parameters
+from .scores import centred, require_clean_samples
 
 _TINY = 1e-8
 
@@ -27,7 +28,8 @@ def zero_star(
     """CFG-Zero*: p = a u + scale (c - a u), with a = <c, u> / |u|^2 of one item; 0 in the first steps.
 
     In the conditional's own parametrisation: made for velocities, where a prediction of 0 leaves x_t in its
-    place. Gradients extrapolate as in classifier-free guidance; variance channels are the conditional's.
+    place; of tokens it combines centred logits, without zero steps. Gradients extrapolate as in classifier-free
+    guidance; variance channels are the conditional's.
 
     Args:
         conditional: c, under the wanted condition.
@@ -38,17 +40,21 @@ def zero_star(
         end: Fraction of the steps from which it no longer is.
 
     Raises:
-        GlidewireError: If a scale is not finite, there are fewer than 0 zero steps, or the interval is not one.
+        GlidewireError: If a scale is not finite, there are fewer than 0 zero steps (or some, over tokens), or the
+            interval is not one.
 
     Source: Fan et al. 2025 (CFG-Zero*): the optimised scale, and zero-init.
     """
     scale = checked("zero_star", scale)
     if zero_steps < 0:
         raise GlidewireError("zero_star: impossible number of zero steps", expected="0 or more", got=zero_steps)
+    if zero_steps:
+        require_clean_samples("zero_star with zero steps", conditional, unconditional)
 
     def guide(c: Prediction, u: Prediction, x_t: Tensor, step: Step) -> Prediction:
         if step.index < zero_steps:
             return c.with_value(torch.zeros_like(c.value))
+        c, u = centred(c), centred(u)
         length = (dot(c.value, u.value) / (dot(u.value, u.value) + _TINY)).to(c.value.dtype)
         u = u.with_value(length * u.value)
         return affine(c, u, [(scale_at(scale, step), c, u)])

@@ -225,6 +225,16 @@ class NoisedClipGradient:
         return torch.full((x_t.shape[0],), round(step.timestep), dtype=torch.long, device=x_t.device)
 
 
+def require_class(count: int, label: int) -> None:
+    """Raise a GlidewireError unless there are two classes or more, and `label` is the number of one, from 0."""
+    if count < 2 or not 0 <= label < count:
+        raise GlidewireError(
+            "classifier guidance: impossible class",
+            expected="two classes or more, and the number of one of them, from 0",
+            got=f"{count} classes, class {label}",
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class NoisedClipClassifier:
     """A `LogGradient` of a classifier of x_t that is made of texts: log softmax_k(s cos(z_image(x_t, t), z_k)).
@@ -247,13 +257,7 @@ class NoisedClipClassifier:
     logit_scale: float = LOGIT_SCALE
 
     def __post_init__(self) -> None:
-        count = len(self.text_embeddings)
-        if count < 2 or not 0 <= self.label < count:
-            raise GlidewireError(
-                "classifier guidance: impossible class",
-                expected="two classes or more, and the number of one of them, from 0",
-                got=f"{count} classes, class {self.label}",
-            )
+        require_class(len(self.text_embeddings), self.label)
 
     def digest(self) -> str:
         """Identity of all that decides the gradient."""

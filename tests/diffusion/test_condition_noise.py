@@ -80,7 +80,8 @@ def test_a_picture_is_made_again_alone_and_resumed(leaf) -> None:
     [
         ({"levels": 0}, "impossible numbers"),
         ({"noise_scale": -1.0}, "impossible numbers"),
-        ({"clean_until": 0.95}, "impossible numbers"),
+        ({"clean_until": 0.95}, "clean before it is noise; expected clean_until <= noise_from"),
+        ({"noise_scale": float("inf")}, "impossible numbers"),
         ({"mixing": 1.5}, "impossible mixing; expected 0 to 1; got 1.5"),
         ({"names": ["image"]}, "no such tensor of floating point in the condition; expected text; got image"),
     ],

@@ -7,7 +7,7 @@ import torch
 from glidewire.diffusion import guidance, samplers, schedules, solvers
 from glidewire.diffusion.denoiser import Denoiser, Leaf, signature
 from glidewire.diffusion.evaluator import Evaluator, evaluate
-from glidewire.diffusion.guidance import ScaleSchedule
+from glidewire.diffusion.guidance import Scale, ScaleSchedule
 from glidewire.diffusion.prediction import Step
 from glidewire.diffusion.trajectory import MemoryTrajectory
 from glidewire.errors import GlidewireError
@@ -15,6 +15,14 @@ from glidewire.errors import GlidewireError
 SCHEDULE = schedules.squared_cosine(10)
 STEP = Step.of(SCHEDULE, 4)
 X_T = torch.randn(2, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def less_one(scale: Scale) -> Scale:
+    """c + (s - 1) (c - u) is u + s (c - u)."""
+    if isinstance(scale, ScaleSchedule):
+        return ScaleSchedule(scale.first - 1, scale.last - 1, scale.shape)
+    return scale - 1
+
 
 # (c, u, scale, start, end) -> guided
 GUIDED = {
@@ -30,6 +38,7 @@ GUIDED = {
     "zero_star": lambda c, u, s, *within: guidance.zero_star(c, u, s, 0, *within),
     "magnitude_aware": lambda c, u, s, *within: guidance.magnitude_aware(c, u, s, 2.0, *within),
     "frequency_decoupled": lambda c, u, s, *within: guidance.frequency_decoupled(c, u, [s, s], *within),
+    "perturbed": lambda c, u, s, *within: guidance.perturbed(c, c, u, less_one(s), *within),
 }
 # (guided, conditional, start, end) -> bounded
 BOUNDED = {
@@ -135,6 +144,8 @@ def test_forms_that_are_classifier_free_guidance(branches) -> None:
         guidance.magnitude_aware(c, u, 4.0, damping=0.0),
         guidance.frequency_decoupled(c, u, [4.0, 4.0]),
         guidance.frequency_decoupled(c, u, [4.0]),
+        guidance.perturbed(c, c, u, 3.0),
+        guidance.perturbed(u, c, u, 4.0),
     ):
         assert torch.allclose(eps(same), expected, atol=1e-4), same.name
 

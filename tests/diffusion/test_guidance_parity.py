@@ -176,6 +176,29 @@ def test_adaptive_projected_guidance_of_diffusers_original_form(guiders, given_a
     guiders.assert_close(name, found if run["steps"] > 1 else found[0])
 
 
+def test_adaptive_projected_guidance_of_diffusers_own_form_is_a_nesting(guiders, given_answers) -> None:
+    """u + w d' in the place of the paper's c + (w - 1) d': perturbed guidance of u by d' = APG at scale 2, less c."""
+
+    def found(name: str) -> torch.Tensor:
+        run = guiders.config["runs"][name]
+        threshold = run["adaptive_projected_guidance_rescale"] or math.inf
+        momentum = run.get("adaptive_projected_guidance_momentum", 0.0)
+        named = {kind: guiders.inputs[f"{kind}ond"][: run["steps"]] for kind in ("c", "unc")} if "steps" in run else {}
+        named = named or {"c": guiders.inputs["cond"][:1], "unc": guiders.inputs["uncond"][:1]}
+        network, evaluator = given_answers(named, "x_0", per_step=True), Evaluator()
+        c, u = network.leaf("c"), network.leaf("unc")
+        projected = guidance.adaptive_projected(c, u, 2.0, run["eta"], threshold, momentum)
+        guided = guidance.perturbed(u, projected, c, run["guidance_scale"])
+        if "guidance_rescale" in run:
+            guided = guidance.rescale(guided, c, run["guidance_rescale"])
+        walk = steps(len(named["c"]))
+        return torch.stack([evaluator(guided, named["c"][0], step).value for step in walk])
+
+    for name in ("apg_default", "apg_default_momentum", "apg_rescaled"):
+        made = found(name)
+        guiders.assert_close(name, made if len(made) > 1 else made[0])
+
+
 def test_thresholds_of_published_cascades(parity, given_answers) -> None:
     case = parity("if_dynamic_threshold")
     x_0 = case.inputs["x0"]

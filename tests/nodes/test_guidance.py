@@ -9,7 +9,16 @@ from glidewire.diffusion import schedules
 from glidewire.diffusion.denoiser import Denoiser, signature
 from glidewire.diffusion.guidance import ScaleSchedule
 from glidewire.errors import GlidewireError
-from glidewire.nodes import guidance, guidance_attention, guidance_bounds, guidance_conditions
+from glidewire.graph_runtime.context import Context
+from glidewire.nodes import (
+    clip_guiding,
+    guidance,
+    guidance_attention,
+    guidance_bounds,
+    guidance_conditions,
+    latent_guiding,
+    noised_clip,
+)
 
 
 def text(denoiser: Denoiser) -> str:
@@ -73,15 +82,56 @@ def test_guidance_is_annealed_before_not_after(pair) -> None:
 def test_every_scale_can_change_over_the_run(materials, pair) -> None:
     c, u = pair
     other, falling = materials.denoiser("a cone"), ScaleSchedule(5.0, 1.0)
+    noised_text = noised_clip.noised_clip_text_encoder(materials.noised_clip, "a cube", context=Context())
     for node, branches, scale, schedule in (
         (guidance.frequency_decoupled_guidance, (c, u), "high_scale", "high_schedule"),
         (guidance.frequency_decoupled_guidance, (c, u), "low_scale", "low_schedule"),
         (guidance_conditions.image_and_text_guidance, (c, other, u), "image_scale", "image_schedule"),
         (guidance_conditions.image_and_text_guidance, (c, other, u), "text_scale", "text_schedule"),
         (guidance_conditions.composable_guidance, (u, c, other), "second_weight", "second_schedule"),
+        (guidance_conditions.negative_prompt_guidance, (c, u, other), "negative_scale", "negative_schedule"),
+        (guidance_conditions.perpendicular_negative_guidance, (c, u, other), "negative_weight", "negative_schedule"),
+        (
+            guidance_conditions.perpendicular_negative_guidance,
+            (c, u, other, u),
+            "second_weight",
+            "second_schedule",
+        ),
+        (guidance_bounds.static_threshold, (c,), "bound", "schedule"),
+        (noised_clip.noised_clip_guidance, (c, materials.noised_clip, noised_text), "scale", "schedule"),
+        (clip_guiding.clip_guidance, (c, materials.clip, materials.embedding(1, 6)), "scale", "schedule"),
+        (clip_guiding.classifier_guidance, (c, materials.noised_clip, "a cube\na cone"), "scale", "schedule"),
+        (
+            latent_guiding.latent_clip_guidance,
+            (materials.latent_denoiser(), materials.autoencoder, materials.clip, materials.embedding(1, 6)),
+            "scale",
+            "schedule",
+        ),
+        (
+            latent_guiding.latent_noised_clip_guidance,
+            (materials.latent_denoiser(), materials.autoencoder, materials.noised_clip, noised_text),
+            "scale",
+            "schedule",
+        ),
         (guidance_attention.perturbed_attention_guidance, (c,), "scale", "schedule"),
         (guidance_attention.self_attention_guidance, (c, materials.schedule), "scale", "scale_schedule"),
     ):
         changing = node(*branches, **{schedule: falling})
         assert signature(changing, 0, 4) != signature(changing, 3, 4)
         assert text(changing) != text(node(*branches, **{scale: 5.0}))
+
+
+def test_fractions_can_change_over_the_run_too(pair) -> None:
+    c, u = pair
+    rising = ScaleSchedule(0.5, 1.0)
+    for changing in (
+        guidance_bounds.rescale_guidance(c, u, schedule=rising),
+        guidance_bounds.dynamic_threshold(c, schedule=rising),
+    ):
+        assert signature(changing, 0, 4) != signature(changing, 3, 4)
+    with pytest.raises(GlidewireError, match="rescale: impossible fraction; expected 0 to 1; got 7"):
+        guidance_bounds.rescale_guidance(c, u, schedule=ScaleSchedule(7.0, 1.0))
+    with pytest.raises(
+        GlidewireError, match=r"static_threshold: impossible bound; expected a number above 0; got 0\.0"
+    ):
+        guidance_bounds.static_threshold(c, schedule=ScaleSchedule(1.0, 0.0))

@@ -56,6 +56,58 @@ def test_a_value_that_cannot_run_is_told_before(
     assert (at, blamed, said) == (title, name, message)
 
 
+GUIDANCES = [
+    ("GlidewireDynamicThreshold", {"maximum": 0.5}, "maximum", "dynamic_threshold: impossible maximum"),
+    ("GlidewireDynamicThreshold", {"percentile": 1.5}, "percentile", "the number is out of range"),
+    ("GlidewireStaticThreshold", {"bound": -1.0}, "bound", "the number is out of range"),
+    ("GlidewireAnnealedCondition", {"clean_until": 0.9, "noise_from": 0.5}, None, "clean before it is noise"),
+    ("GlidewireNoiseLevelInterval", {"low": 3.0, "high": 2.0}, None, "noise_interval: impossible interval"),
+    ("GlidewireClassifierGuidance", {"classes": "one"}, None, "classifier guidance: impossible class"),
+    ("GlidewireClassifierGuidance", {"classes": "one\ntwo", "label": 2}, None, "classifier guidance: impossible class"),
+    ("GlidewireRescaleGuidance", {"fraction": 1.2}, "fraction", "the number is out of range"),
+    ("GlidewireClassifierFreeGuidance", {"scale": 31.0}, "scale", "the number is out of range"),
+    ("GlidewireAdaptiveProjectedGuidance", {"momentum": 1.0}, "momentum", "the number is out of range"),
+    ("GlidewireZeroStarGuidance", {"zero_steps": -1}, "zero_steps", "the number is out of range"),
+    ("GlidewireSelfAttentionGuidance", {"sigma": 0.0}, "sigma", "the number is out of range"),
+]
+
+
+@pytest.mark.parametrize(("kind", "inputs", "name", "message"), GUIDANCES, ids=[str(case[1]) for case in GUIDANCES])
+def test_a_guidance_that_cannot_be_is_told_before(
+    registry: Registry, kind: str, inputs: dict[str, object], name: str | None, message: str
+) -> None:
+    report = check(Graph([NodeCall("1", kind, inputs)]), registry, Folders())
+    (problem,) = [one for one in report.problems if one.kind in ("bad_value", "out_of_range")]
+    assert problem.node == "1" and problem.input == name
+    assert message in problem.message and problem.expected and problem.got
+
+
+def test_every_interval_of_steps_is_validated(registry: Registry) -> None:
+    """Whatever acts from a start to an end tells a start after the end before anything runs."""
+    acting = [
+        one for one in registry if {"start", "end"} <= {given.id for given in one.inputs if given.is_literal}
+    ]  # fmt: skip
+    assert len(acting) > 25
+    for declaration in acting:
+        wrong = Graph([NodeCall("1", declaration.id, {"start": 0.7, "end": 0.2})])
+        messages = [problem.message for problem in check(wrong, registry, Folders()).problems]
+        assert any("impossible interval of steps" in message for message in messages), declaration.id
+
+
+def test_guidance_of_two_spaces_is_told_with_both(picture: Graph, registry: Registry) -> None:
+    (guided,) = [call.id for call in picture.calls.values() if call.title == "Guidance"]
+    latent = [
+        NodeCall("90", "GlidewireLoadLatentDenoiser", {"checkpoint": "mini-ldm.safetensors"}, "Latents"),
+        NodeCall("91", "GlidewireLatentDenoiser", {"model": Wire("90", 0)}, "Of latents"),
+    ]
+    graph = Graph([*picture.calls.values(), *latent]).with_inputs(guided, unconditional=Wire("91", 0))
+    report = check(graph, registry, Folders(models=(ROOT / "weights",)))
+    (problem,) = [one for one in report.problems if one.node == guided]
+    assert problem.input == "unconditional"
+    text = f"{problem.message} {problem.expected} {problem.got}"
+    assert "pixels" in text and "mini-kl" in text
+
+
 def test_a_whole_number_over_a_wire_counts_as_if_it_was_written(picture: Graph, registry: Registry) -> None:
     def wired(width: int) -> Graph:
         number = NodeCall("90", "GlidewireInteger", {"value": width}, "Width")
