@@ -135,8 +135,15 @@ class Shapes(Mapping[tuple[str, int], str]):
             return ()
         shapes = [self._outputs.get((wire.node, wire.output)) for wire in alike]
         found = [shape.tags[stated:] if shape else () for shape in shapes]
-        values = [[self._unifier.value(tag) for tag in tags] for tags in found]
-        return found[0] if None not in values[0] and all(one == values[0] for one in values) else ()
+        agreed = [self._agreed(tags) for tags in zip(*found, strict=False)]
+        while agreed and self._unifier.value(agreed[-1]) is None:
+            agreed.pop()
+        return tuple(agreed)
+
+    def _agreed(self, tags: tuple[int, ...]) -> int:
+        """What several wires say of one tag: that of the first where all say the same, else something unknown."""
+        values = {self._unifier.value(tag) for tag in tags}
+        return tags[0] if len(values) == 1 else self._unifier.variable(self._unifier.label(tags[0]))
 
     def _join(
         self, call: NodeCall, name: str, wire: Wire, source: Shape, layout: Layout, scope: dict[str, int]

@@ -19,7 +19,7 @@ class _Attending(_Levels, Protocol):
 
 
 class UnetLevels:
-    """Widths of a U-Net's levels, and what its sides must divide by: of `model_channels` and `channel_mult`."""
+    """What `model_channels` and `channel_mult` tell of a U-Net: widths, and what its sides must divide by."""
 
     @property
     def widths(self: _Levels) -> tuple[int, ...]:
@@ -30,6 +30,16 @@ class UnetLevels:
     def size_multiple(self: _Levels) -> int:
         """Sides of x_t must be multiples of this: the picture is halved between levels."""
         return 2 ** (len(self.channel_mult) - 1)
+
+    @property
+    def bottleneck(self: _Levels) -> int:
+        """Channels of the middle block, as of the lowest level."""
+        return self.model_channels * self.channel_mult[-1]
+
+    @property
+    def time_width(self: _Levels) -> int:
+        """Width of the time embedding, to which embeddings of texts, pictures and classes are added."""
+        return 4 * self.model_channels
 
 
 class AttendingLevels(UnetLevels):

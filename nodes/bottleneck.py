@@ -21,6 +21,7 @@ from .autoencoders import SUFFIXES
 from .guidance import Fraction
 from .sockets import PIXELS, Sample, Start
 from .token_sockets import Embedding
+from .unet_tags import of_unet
 
 Checkpoint = Annotated[str, File(folder="models", suffixes=SUFFIXES)]
 Scale = Annotated[float, Slider(min=-10.0, max=10.0, step=0.05)]
@@ -32,16 +33,20 @@ socket_type("H_DIRECTION", WeightedDirections, "Directions in a U-Net's bottlene
 class LoadedPixelModel(NamedTuple):
     """An unconditional pixel diffusion model, and the noise schedule that it was trained with."""
 
-    denoiser: Socket[Denoiser, "channels @space"]
+    denoiser: Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]
     schedule: Socket[NoiseSchedule, "steps"]
 
 
 def _pixel_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
-    return {"channels": pixel.identify_pixel(checkpoint).dims["channels"], "space": PIXELS, "steps": 1000}
+    identity = pixel.identify_pixel(checkpoint)
+    dims = {"channels": identity.dims["channels"], "space": PIXELS, "steps": 1000}
+    return {**dims, **of_unet(identity.spec, 0)}
 
 
 def _direction_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
-    return {"bottleneck": edits.identify_direction(checkpoint).dims["bottleneck"]}
+    dims = edits.identify_direction(checkpoint).dims
+    tags = {"bottleneck": "bottleneck", "time_width": "time_embedding"}
+    return {tag: str(dims[name]) for tag, name in tags.items() if name in dims}
 
 
 @node(category="bottleneck", static_dims=_pixel_dims)
@@ -68,7 +73,7 @@ def load_h_direction(
     number: Annotated[int, Number(min=0, max=1000)] = 0,
     of_all_timesteps: bool = False,
     context: Context = INJECTED,
-) -> Socket[WeightedDirections, "bottleneck"]:
+) -> Socket[WeightedDirections, "@bottleneck @time_width"]:
     """Load a direction in a bottleneck: a trained f_t in either published layout, or tensors by timestep.
 
     Args:
@@ -89,13 +94,13 @@ def load_h_direction(
 
 @node(category="bottleneck", title="Add h-space directions")
 def add_h_directions(
-    first: Socket[WeightedDirections, "bottleneck"],
-    second: Socket[WeightedDirections, "bottleneck"] | None = None,
-    third: Socket[WeightedDirections, "bottleneck"] | None = None,
+    first: Socket[WeightedDirections, "@bottleneck @time_width"],
+    second: Socket[WeightedDirections, "@bottleneck @time_width"] | None = None,
+    third: Socket[WeightedDirections, "@bottleneck @time_width"] | None = None,
     first_scale: Scale = 1.0,
     second_scale: Scale = 1.0,
     third_scale: Scale = 1.0,
-) -> Socket[WeightedDirections, "bottleneck"]:
+) -> Socket[WeightedDirections, "@bottleneck @time_width"]:
     """A linear combination of directions: sum of scale_i · direction_i, each divided by sqrt(number) when applied.
 
     Args:
@@ -114,8 +119,8 @@ def add_h_directions(
 
 @node(category="bottleneck", title="Edit h-space (Asyrp)")
 def edit_h_space(
-    denoiser: Socket[Denoiser, "channels @space"],
-    direction: Socket[WeightedDirections, "_"],
+    denoiser: Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"],
+    direction: Socket[WeightedDirections, "@bottleneck @time_width"],
     schedule: Socket[NoiseSchedule, "_"],
     strength: Scale = 1.0,
     t_edit: Timestep = 500,
@@ -218,8 +223,8 @@ def boosted_sampler(
 
 @node(category="bottleneck", title="Mean h-space direction")
 def mean_h_direction(
-    denoiser: Socket[Denoiser, "channels @space"],
-    direction: Socket[WeightedDirections, "bottleneck"],
+    denoiser: Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"],
+    direction: Socket[WeightedDirections, "@bottleneck @time_width"],
     schedule: Socket[NoiseSchedule, "_"],
     start: Socket[Start, "_ channels _ _ @space"],
     strength: Scale = 1.0,
@@ -227,7 +232,7 @@ def mean_h_direction(
     of_all_timesteps: bool = False,
     clip: bool = True,
     context: Context = INJECTED,
-) -> Socket[WeightedDirections, "bottleneck"]:
+) -> Socket[WeightedDirections, "@bottleneck @time_width"]:
     """The mean of what f_t adds, over the pictures of a run: at each of its timesteps, or over these too (global).
 
     Args:

@@ -21,6 +21,7 @@ from .adapter_sockets import ControlModel
 from .autoencoders import SUFFIXES
 from .guidance import Fraction, interval
 from .sockets import Image
+from .unet_tags import of_unet
 
 Strength = Annotated[float, Slider(min=-2.0, max=2.0, step=0.05)]
 WRONG_SIDE = (
@@ -31,21 +32,20 @@ WRONG_SIDE = (
 
 def _dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
     spec = controls.identify_control(checkpoint).spec
-    return {"channels": spec.in_channels, "width": spec.context_width, "query": spec.query_channels}
+    return {"channels": spec.in_channels, "query": spec.query_channels, **of_unet(spec, spec.context_width)}
 
 
 @node(category="control", static_dims=_dims)
 def load_control_network(
     checkpoint: Annotated[str, File(folder="models", suffixes=SUFFIXES)],
     context: Context = INJECTED,
-) -> Socket[ControlModel, "channels width query"]:
+) -> Socket[ControlModel, "channels query @context_width @bottleneck @time_width"]:
     """Load a ControlNet or Prompt Diffusion's control network, strictly, also out of a whole checkpoint.
 
     Args:
         checkpoint: A file in the published layout or in diffusers'.
 
-    Returns: A control network for denoisers of "channels" under a context of "width"; "query" is 0 for a ControlNet,
-        and 3 for Prompt Diffusion.
+    Returns: A control network for denoisers of "channels"; "query" is 0 for a ControlNet, and 3 for Prompt Diffusion.
 
     Raises: GlidewireError with the whole list of keys that do not fit.
 
@@ -60,8 +60,8 @@ def load_control_network(
 
 @node(category="control", title="Apply ControlNet", validate=interval)
 def apply_control_net(
-    denoiser: Socket[Denoiser, "channels @space"],
-    control: Socket[ControlModel, "channels _ 0"],
+    denoiser: Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"],
+    control: Socket[ControlModel, "channels 0 @context_width @bottleneck @time_width"],
     hint: Socket[Image, "_ _ _ 3"],
     strength: Strength = 1.0,
     by_residual: Annotated[str, Text()] = "",
@@ -95,8 +95,8 @@ def apply_control_net(
 
 @node(category="control", title="Apply Prompt Diffusion", validate=interval)
 def apply_prompt_diffusion(
-    denoiser: Socket[Denoiser, "channels @space"],
-    control: Socket[ControlModel, "channels _ 3"],
+    denoiser: Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"],
+    control: Socket[ControlModel, "channels 3 @context_width @bottleneck @time_width"],
     source: Socket[Image, "_ height width 3"],
     target: Socket[Image, "_ height width 3"],
     query: Socket[Image, "_ height width 3"],

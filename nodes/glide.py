@@ -16,12 +16,13 @@ from ..models.checkpoint import identify
 from ..models.glide.checkpoint import COMPONENT
 from ..models.glide.model import GlideModel, load_model
 from .sockets import PIXELS, Condition
+from .unet_tags import of_unet
 
 
 class LoadedGlide(NamedTuple):
     """A GLIDE checkpoint: the model, and the noise schedule that it was trained with."""
 
-    model: Socket[GlideModel, "channels context width @space @sides"]
+    model: Socket[GlideModel, "channels context width @space @sides @context_width @bottleneck @time_width"]
     schedule: Socket[NoiseSchedule, "steps"]
 
 
@@ -33,7 +34,7 @@ def _header_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
         "width": spec.text_width,
         "steps": len(SCHEDULES[spec.schedule]()),
         "space": PIXELS,
-        "sides": str(spec.size_multiple),
+        **of_unet(spec, spec.text_width),
     }
 
 
@@ -98,9 +99,9 @@ def glide_empty_text(model: Socket[GlideModel, "_ context width @space"]) -> Soc
 
 @node(category="glide", title="GLIDE denoiser")
 def glide_denoiser(
-    model: Socket[GlideModel, "channels context width @space @sides"],
+    model: Socket[GlideModel, "channels context width @space @sides @context_width @bottleneck @time_width"],
     text: Socket[Condition, "_ context width"],
-) -> Socket[Denoiser, "channels @space @sides"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """GLIDE's prediction of eps and variance under a text, as a leaf of a guidance expression.
 
     Args:

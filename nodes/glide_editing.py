@@ -21,11 +21,11 @@ from .sockets import Condition, Image, Mask, Sample
 
 @node(category="glide", title="GLIDE inpainting denoiser")
 def glide_inpainting_denoiser(
-    model: Socket[GlideModel, "channels context width @space @sides"],
+    model: Socket[GlideModel, "channels context width @space @sides @context_width @bottleneck @time_width"],
     text: Socket[Condition, "_ context width"],
     image: Socket[Image, "_ rows columns 3"],
     mask: Socket[Mask, "_ rows columns"],
-) -> Socket[Denoiser, "channels @space @sides"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """GLIDE fine-tuned for inpainting: it sees what is kept of a picture, and where, beside x_t.
 
     Args:
@@ -71,12 +71,12 @@ def known_region(
 
 @node(category="glide", title="GLIDE upsampler denoiser")
 def glide_upsampler_denoiser(
-    model: Socket[GlideModel, "channels context width @space @sides"],
+    model: Socket[GlideModel, "channels context width @space @sides @context_width @bottleneck @time_width"],
     text: Socket[Condition, "_ context width"],
     sample: Socket[Sample, "_ channels _ _ @space"],
     image: Socket[Image, "_ rows columns 3"] | None = None,
     mask: Socket[Mask, "_ rows columns"] | None = None,
-) -> Socket[Denoiser, "channels @space @sides"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """GLIDE's upsampler: it sees a small picture, enlarged, beside x_t.
 
     Args:

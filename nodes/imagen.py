@@ -21,6 +21,7 @@ from ..models.imagen import model as stages
 from ..models.imagen.model import ImagenModel, T5TextEncoder
 from .autoencoders import SUFFIXES
 from .sockets import PIXELS, Condition, Sample
+from .unet_tags import of_unet
 
 Checkpoint = Annotated[str, File(folder="models", suffixes=SUFFIXES)]
 
@@ -31,7 +32,7 @@ socket_type("IMAGEN_MODEL", ImagenModel, "A stage of a cascade that T5's texts c
 class LoadedStage(NamedTuple):
     """A stage of a cascade, and the noise schedule that it was trained with."""
 
-    model: Socket[ImagenModel, "channels text_width @space"]
+    model: Socket[ImagenModel, "channels text_width @space @sides @context_width @bottleneck @time_width"]
     schedule: Socket[NoiseSchedule, "steps"]
 
 
@@ -41,8 +42,9 @@ def _text_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
 
 
 def _stage_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
-    dims = stages.identify_stage(checkpoint).dims
-    return {"channels": dims["channels"], "text_width": dims["text_width"], "space": PIXELS, "steps": 1000}
+    spec = stages.identify_stage(checkpoint).spec
+    dims = {"channels": spec.channels, "text_width": spec.text_width, "space": PIXELS, "steps": 1000}
+    return {**dims, **of_unet(spec, spec.context_width)}
 
 
 @node(category="imagen", title="Load T5 text encoder", static_dims=_text_dims)
@@ -113,9 +115,9 @@ def load_imagen_stage(checkpoint: Checkpoint, context: Context = INJECTED) -> Lo
 
 @node(category="imagen", title="Imagen denoiser")
 def imagen_denoiser(
-    model: Socket[ImagenModel, "channels text_width @space"],
+    model: Socket[ImagenModel, "channels text_width @space @sides @context_width @bottleneck @time_width"],
     text: Socket[Condition, "_ _ text_width"],
-) -> Socket[Denoiser, "channels @space"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """The first stage's prediction of eps and variance under a text, as a leaf of a guidance expression.
 
     IF guides it with 7 and bounds the clean sample by dynamic threshold: percentile 0.95, maximum 1.5.
@@ -136,7 +138,7 @@ def imagen_denoiser(
 
 @node(category="imagen", title="Imagen upsampler denoiser")
 def imagen_upsampler_denoiser(
-    model: Socket[ImagenModel, "channels text_width @space"],
+    model: Socket[ImagenModel, "channels text_width @space @sides @context_width @bottleneck @time_width"],
     text: Socket[Condition, "_ _ text_width"],
     sample: Socket[Sample, "batch channels _ _ @space"],
     width: Annotated[int, Number(min=8, max=4096, step=8)] = 256,
@@ -144,7 +146,7 @@ def imagen_upsampler_denoiser(
     level: Annotated[float, Slider(min=0.0, max=0.999, step=0.005)] = 0.25,
     seed: Annotated[int, Seed()] = 0,
     first_item: Annotated[int, Number(min=0, max=1_000_000)] = 0,
-) -> Socket[Denoiser, "channels @space"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """An upsampler that sees a small picture, enlarged and noised, and is told the noise's level.
 
     Noise-conditioning augmentation: sqrt(abar_s) resize(small) + sqrt(1 - abar_s) eps at s = int(level · 1000). More

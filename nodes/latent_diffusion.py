@@ -21,12 +21,13 @@ from . import inpainting
 from .autoencoders import SUFFIXES
 from .latent_conditioning import context_of
 from .sockets import Condition, Image, Mask
+from .unet_tags import of_unet
 
 
 class LoadedLatentDenoiser(NamedTuple):
     """A latent denoiser: the model, and the noise schedule that it was trained with."""
 
-    model: Socket[LatentModel, "channels width @space @sides"]
+    model: Socket[LatentModel, "channels width @space @sides @context_width @bottleneck @time_width"]
     schedule: Socket[NoiseSchedule, "steps"]
 
 
@@ -36,7 +37,7 @@ def _denoiser_dims(checkpoint: Path, space: str = "", **_: object) -> Mapping[st
         "channels": identity.dims["latent_channels"],
         "width": identity.dims["context_width"],
         "space": latent_model.denoiser_space(identity, space),
-        "sides": str(identity.spec.size_multiple),
+        **of_unet(identity.spec, identity.spec.context_width),
         "steps": latent_model.STEPS,
     }
 
@@ -69,9 +70,9 @@ def load_latent_denoiser(
 
 @node(category="latent diffusion")
 def latent_denoiser(
-    model: Socket[LatentModel, "channels width @space @sides"],
+    model: Socket[LatentModel, "channels width @space @sides @context_width @bottleneck @time_width"],
     condition: Socket[Condition, "_ _ width"] | None = None,
-) -> Socket[Denoiser, "channels @space @sides"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """A latent denoiser under a text or a class, as a leaf of a guidance expression.
 
     Args:
@@ -97,12 +98,12 @@ def latent_denoiser(
 
 @node(category="latent diffusion")
 def latent_inpainting_denoiser(
-    model: Socket[LatentModel, "channels width @space @sides"],
+    model: Socket[LatentModel, "channels width @space @sides @context_width @bottleneck @time_width"],
     autoencoder: Socket[Autoencoder, "channels @space"],
     image: Socket[Image, "_ rows columns 3"],
     mask: Socket[Mask, "_ rows columns"],
     condition: Socket[Condition, "_ _ width"] | None = None,
-) -> Socket[Denoiser, "channels @space @sides"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """A latent denoiser that was trained for inpainting: it sees the masked picture's latents and the mask.
 
     Both published conventions are known by the model's channels: latent diffusion's own (holes black, mask -1

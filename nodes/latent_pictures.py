@@ -29,13 +29,13 @@ socket_type("SEGMENTATION_ENCODER", SpatialRescaler, "An encoder of segmentation
 
 @node(category="latent diffusion")
 def latent_upscaling_denoiser(
-    model: Socket[LatentModel, "channels width @space @sides"],
+    model: Socket[LatentModel, "channels width @space @sides @context_width @bottleneck @time_width"],
     image: Socket[Image, "_ _ _ 3"],
     condition: Socket[Condition, "_ _ width"] | None = None,
     noise_level: Annotated[int, Number(min=0, max=999)] = 20,
     seed: Annotated[int, Seed()] = 0,
     first_item: Annotated[int, Number(min=0, max=1_000_000)] = 0,
-) -> Socket[Denoiser, "channels @space @sides"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """A latent denoiser that enlarges a picture, which it sees beside x_t.
 
     Both published ones are known by what they take: latent diffusion's own super-resolution (the picture alone)
@@ -62,11 +62,11 @@ def latent_upscaling_denoiser(
 
 @node(category="latent diffusion")
 def latent_depth_denoiser(
-    model: Socket[LatentModel, "channels width @space @sides"],
+    model: Socket[LatentModel, "channels width @space @sides @context_width @bottleneck @time_width"],
     autoencoder: Socket[Autoencoder, "channels @space"],
     depth: Socket[Image, "_ rows columns 3"],
     condition: Socket[Condition, "_ _ width"] | None = None,
-) -> Socket[Denoiser, "channels @space @sides"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """A latent denoiser that follows a depth map (Stable Diffusion 2 depth).
 
     Args:
@@ -161,11 +161,11 @@ def load_segmentation_encoder(
 
 @node(category="latent diffusion")
 def latent_semantic_denoiser(
-    model: Socket[LatentModel, "channels width @space @sides"],
+    model: Socket[LatentModel, "channels width @space @sides @context_width @bottleneck @time_width"],
     encoder: Socket[SpatialRescaler, "classes"],
     segmentation: Socket[Image, "_ rows columns 3"],
     condition: Socket[Condition, "_ _ width"] | None = None,
-) -> Socket[Denoiser, "channels @space @sides"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """A latent denoiser that follows a segmentation, which it sees, encoded, beside x_t.
 
     Args:

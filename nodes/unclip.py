@@ -18,6 +18,7 @@ from . import embedding_sampling
 from .clip_sockets import ClipText
 from .paella import SUFFIXES
 from .token_sockets import Embedding
+from .unet_tags import of_unet
 
 Checkpoint = Annotated[str, File(folder="models", suffixes=SUFFIXES)]
 
@@ -32,7 +33,7 @@ class LoadedPrior(NamedTuple):
 class LoadedDecoder(NamedTuple):
     """A decoder, and the noise schedule that it was trained with."""
 
-    model: Socket[DecoderModel, "channels width text_width @space @clip"]
+    model: Socket[DecoderModel, "channels width text_width @space @clip @sides @context_width @bottleneck @time_width"]
     schedule: Socket[NoiseSchedule, "steps"]
 
 
@@ -128,7 +129,8 @@ def _decoder_dims(checkpoint: Path, clip: str = "", **_: object) -> Mapping[str,
     identity = unclip.identify_part(checkpoint, "decoder")
     spec = identity.spec
     dims = {"channels": spec.channels, "width": spec.embedding_width, "text_width": spec.text_width}
-    return {**dims, "space": unclip.decoded_space(identity), "clip": unclip.clip_of(identity, clip)}
+    tags = {"space": unclip.decoded_space(identity), "clip": unclip.clip_of(identity, clip)}
+    return {**dims, **tags, **of_unet(spec, spec.context_width)}
 
 
 @node(category="unclip", title="Load unCLIP decoder", static_dims=_decoder_dims)
@@ -158,10 +160,10 @@ def load_unclip_decoder(
 
 @node(category="unclip", title="Decoder denoiser (unCLIP)")
 def unclip_decoder_denoiser(
-    model: Socket[DecoderModel, "channels width text_width @space @clip"],
+    model: Socket[DecoderModel, "channels width text_width @space @clip @sides @context_width @bottleneck @time_width"],
     image: Socket[Embedding, "_ width @clip"] | None = None,
     text: Socket[ClipText, "_ _ text_width @clip"] | None = None,
-) -> Socket[Denoiser, "channels @space"]:
+) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """The decoder's prediction of eps and variance under a picture's embedding, as a leaf of guidance.
 
     Guided with 8 (Karlo) against no picture and the empty text, or with 4 (Kandinsky) against the embedding of

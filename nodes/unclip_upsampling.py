@@ -26,13 +26,13 @@ socket_type("UNCLIP_UPSAMPLER", UpsamplerModel, "An upsampler without attention 
 class LoadedUpsampler(NamedTuple):
     """An upsampler, and the noise schedule that it was trained with."""
 
-    model: Socket[UpsamplerModel, "channels @space"]
+    model: Socket[UpsamplerModel, "channels @space @sides"]
     schedule: Socket[NoiseSchedule, "steps"]
 
 
 def _dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
     first, _last = upsampling.identify_upsampler(checkpoint)
-    return {"channels": first.spec.out_channels, "space": PIXELS}
+    return {"channels": first.spec.out_channels, "space": PIXELS, "sides": str(first.spec.size_multiple)}
 
 
 @node(category="unclip", title="Load unCLIP upsampler", static_dims=_dims)
@@ -59,10 +59,10 @@ def load_unclip_upsampler(
 
 @node(category="unclip", title="Upsampler denoiser (unCLIP)")
 def unclip_upsampler_denoiser(
-    model: Socket[UpsamplerModel, "channels @space"],
+    model: Socket[UpsamplerModel, "channels @space @sides"],
     sample: Socket[Sample, "_ channels _ _ @space"],
     steps: Annotated[int, Number(min=1, max=1000)] = 7,
-) -> Socket[Denoiser, "channels @space"]:
+) -> Socket[Denoiser, "channels @space @sides"]:
     """An upsampler's prediction of eps beside a small picture; no text and no guidance.
 
     Args:

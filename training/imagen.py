@@ -54,7 +54,7 @@ def mini_spec(glide: GlideSpec, text_width: int) -> ImagenSpec:
         text_width=text_width,
         context_width=glide.text_width,
         pool_heads=4,
-        time_width=glide.embedding_width,
+        time_width=glide.time_width,
         norm_groups=glide.norm_groups,
         size=glide.image_size,
     )

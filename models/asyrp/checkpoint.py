@@ -61,8 +61,8 @@ def recognise_denoiser(header: Header, stated: Mapping[str, Any]) -> Identity | 
     dims = {
         "channels": spec.in_channels,
         "size": spec.size,
-        "bottleneck": spec.widths[-1],
-        "time_embedding": spec.embedding_width,
+        "bottleneck": spec.bottleneck,
+        "time_embedding": spec.time_width,
     }
     assumed = () if exact else tuple(name for name in untold if name not in given)
     return Identity("asyrp", "denoiser", kind, spec, dims, header, assumed, names)

@@ -58,11 +58,6 @@ class PixelUnetSpec(AttendingLevels):
         fits = not any(width % self.norm_groups for width in self.widths)
         require(fits, self, "norm_groups", f"a divisor of {sorted(set(self.widths))}")
 
-    @property
-    def embedding_width(self) -> int:
-        """Width of the time embedding."""
-        return 4 * self.model_channels
-
 
 @dataclass(frozen=True)
 class DeltaBlockSpec:

@@ -65,7 +65,7 @@ def recognise(header: Header, stated: Mapping[str, Any]) -> Identity | None:
         "channels": 3,
         "text_context": spec.text_context,
         "text_width": spec.text_width,
-        "text_embedding": spec.embedding_width,
+        "text_embedding": spec.time_width,
         "vocabulary": spec.vocabulary_size,
     }
     return Identity("glide", COMPONENT, spec.variant, spec, dims, header, assumed)

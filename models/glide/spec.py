@@ -70,11 +70,6 @@ class GlideSpec(UnetLevels):
         return IN_CHANNELS[self.variant]
 
     @property
-    def embedding_width(self) -> int:
-        """Width of the time embedding, to which the text embedding is added."""
-        return 4 * self.model_channels
-
-    @property
     def attention_levels(self) -> tuple[bool, ...]:
         """Whether each level attends, highest resolution first."""
         return tuple(self.image_size >> level in self.attention_resolutions for level in range(len(self.channel_mult)))

@@ -40,7 +40,7 @@ class TextTransformer(nn.Module):
         blocks = [TextBlock(width, spec.text_heads) for _ in range(spec.text_layers)]
         self.transformer = nn.ModuleDict({"resblocks": nn.ModuleList(blocks)})
         self.final_ln = nn.LayerNorm(width)
-        self.transformer_proj = nn.Linear(width, spec.embedding_width)
+        self.transformer_proj = nn.Linear(width, spec.time_width)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Text embedding "batch 4*model_channels" and text states "batch positions width".

@@ -123,11 +123,6 @@ class DecoderSpec(AttendingLevels):
         return self.system != "kandinsky-2.2"
 
     @property
-    def time_width(self) -> int:
-        """Width of the time embedding, to which embeddings are added."""
-        return 4 * self.model_channels
-
-    @property
     def noise_schedule(self) -> NoiseSchedule:
         """The schedule that it was trained with."""
         return squared_cosine() if self.system == "karlo" else linear(1000, 0.00085, 0.012)

@@ -64,6 +64,8 @@ def test_two_halves_are_the_whole(any_unet: Any) -> None:
     assert torch.equal(network.way_up(encoded, prepared), whole)
     assert encoded.h.shape[1] == halves.bottleneck(network.unet)[0]
     assert encoded.embedding.shape == (2, halves.bottleneck(network.unet)[1])
+    # And what a header tells of it.
+    assert halves.bottleneck(network.unet) == (network.spec.bottleneck, network.spec.time_width)
     moved = network.way_up(encoded, prepared, h=encoded.h + 1)
     assert not torch.allclose(moved, whole, atol=1e-3)
     # Rows of a prediction are rows of its halves.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,13 @@ from glidewire.diffusion.evaluator import Evaluator, evaluate
 from glidewire.diffusion.prediction import Step
 from glidewire.diffusion.trajectory import MemoryTrajectory
 from glidewire.errors import GlidewireError
+from glidewire.graph_runtime.check import check
+from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
+from glidewire.graph_runtime.registry import collect
+from glidewire.models import halves
 from glidewire.models.asyrp import checkpoint as asyrp_checkpoint
 from glidewire.models.asyrp.edit import load_directions
-from glidewire.models.asyrp.spec import DeltaBlockSpec
+from glidewire.models.asyrp.spec import DeltaBlockSpec, DeltaTensorSpec
 from glidewire.nodes import bottleneck
 from glidewire.nodes.bottleneck import edit_h_space
 from glidewire.nodes.guidance import classifier_free_guidance
@@ -131,6 +136,85 @@ def test_timesteps_follow_the_published_rules(materials: Any) -> None:
     ):
         with pytest.raises(GlidewireError, match=message):
             bottleneck.edit_timesteps(**{**tables, **changes})
+
+
+def told(materials: Any, direction: str, *calls: NodeCall) -> list[str]:
+    """What check says of an edit of what node d gives, by a direction of that file."""
+    loaded = NodeCall("h", "GlidewireLoadHDirection", {"checkpoint": direction}, "Direction")
+    edit = NodeCall("e", "GlidewireEditHSpace", {"denoiser": Wire("d", 0), "direction": Wire("h", 0)}, "Edit")
+    graph = Graph([*calls, loaded, edit])
+    found = check(graph, collect("glidewire.nodes"), materials.context.folders).problems
+    assert not [problem for problem in found if problem.kind == "bad_file"]
+    return [str(problem) for problem in found if problem.kind == "wrong_dims"]
+
+
+def test_a_direction_of_another_u_net_is_refused_before_any_weight_is_read(materials: Any) -> None:
+    glide = (
+        NodeCall("m", "GlidewireLoadGlide", {"checkpoint": materials.checkpoint}, "Load GLIDE"),
+        NodeCall("t", "GlidewireGlideTextEncoder", {"model": Wire("m", 0)}),
+        NodeCall("l", "GlidewireGlideDenoiser", {"model": Wire("m", 0), "text": Wire("t", 0)}),
+        # Nodes on the way do not know of bottlenecks, and hand on what they are told.
+        NodeCall("d", "GlidewireClassifierFreeGuidance", {"conditional": Wire("l", 0), "unconditional": Wire("l", 0)}),
+    )
+    assert told(materials, materials.direction_file(), *glide) == []
+    wide = materials.direction_file(channels=64)
+    assert told(materials, wide, *glide) == [
+        "node e (Edit), input direction: output h_direction of node h (Direction) does not fit: "
+        "@bottleneck is 64 there and 32 here; "
+        'expected "@bottleneck=32 @time_width=64", where node m (Load GLIDE) states bottleneck 32 (tiny.safetensors); '
+        f'got "@bottleneck=64 @time_width=64", where node h (Direction) states bottleneck 64 ({wide}). '
+        "No node turns one into the other: wire parts that belong together."
+    ]
+
+
+@pytest.mark.parametrize("family", ["latent", "unclip", "imagen", "pixel"])
+def test_every_u_net_tells_its_bottleneck_from_its_header(materials: Any, family: str) -> None:
+    def loaded(kind: str, checkpoint: str, **more: str) -> NodeCall:
+        return NodeCall("m", f"GlidewireLoad{kind}", {"checkpoint": checkpoint, **more})
+
+    def from_model(kind: str, **more: Wire) -> NodeCall:
+        return NodeCall("d", f"Glidewire{kind}Denoiser", {"model": Wire("m", 0), **more})
+
+    network, calls, clash = {
+        "latent": (
+            lambda: materials.latent_model().network,
+            lambda: (loaded("LatentDenoiser", materials.latent_file()), from_model("Latent")),
+            "@time_width is 64 there and 128 here",
+        ),
+        "unclip": (
+            lambda: materials.unclip_decoder.network,
+            lambda: (
+                loaded("UnclipDecoder", materials.unclip_file(materials.unclip_decoder.network), clip="tiny CLIP"),
+                from_model("UnclipDecoder"),
+            ),
+            "@bottleneck is 32 there and 64 here; @time_width is 64 there and 128 here",
+        ),
+        "imagen": (
+            lambda: materials.imagen().network,
+            lambda: (loaded("ImagenStage", materials.imagen_file()), from_model("Imagen", text=Wire("x", 0))),
+            "@bottleneck is 32 there and 64 here; @time_width is 64 there and 32 here",
+        ),
+        "pixel": (
+            lambda: bottleneck.load_pixel_denoiser(materials.pixel_file, context=materials.context).denoiser.network,
+            lambda: (replace(loaded("PixelDenoiser", materials.pixel_file), id="d"),),
+            "@time_width is 64 there and 128 here",
+        ),
+    }[family]
+    (problem,) = told(materials, materials.direction_file(), *calls())
+    assert clash in problem
+    channels, width = halves.bottleneck(network().unet)
+    spec = DeltaBlockSpec(channels=channels, embedding_width=width)
+    fitting = materials.saved(f"fits_{family}.safetensors", asyrp_checkpoint, spec)
+    assert told(materials, fitting, *calls()) == []
+
+
+def test_tensors_by_timestep_fit_whatever_time_embedding(materials: Any) -> None:
+    tensors = materials.saved("tensors.safetensors", asyrp_checkpoint, DeltaTensorSpec((0,), (32, 8, 8)))
+    load = NodeCall("d", "GlidewireLoadPixelDenoiser", {"checkpoint": materials.pixel_file})
+    assert told(materials, tensors, load) == []
+    narrow = materials.saved("narrow.safetensors", asyrp_checkpoint, DeltaTensorSpec((0,), (16, 8, 8)))
+    (problem,) = told(materials, narrow, load)
+    assert "@bottleneck is 16 there and 32 here" in problem and "narrow.safetensors" in problem
 
 
 def test_directions_that_do_not_fit_are_refused_by_name(materials: Any) -> None:

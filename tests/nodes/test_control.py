@@ -9,7 +9,10 @@ import torch
 from glidewire.diffusion.evaluator import Evaluator, evaluate
 from glidewire.diffusion.prediction import Step
 from glidewire.errors import GlidewireError
+from glidewire.graph_runtime.check import check
 from glidewire.graph_runtime.context import Context
+from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
+from glidewire.graph_runtime.registry import collect
 from glidewire.models.controlnet.model import TASKS
 from glidewire.nodes import control as nodes
 from glidewire.nodes.guidance import classifier_free_guidance
@@ -103,6 +106,31 @@ def test_what_does_not_fit_is_told(materials: Any) -> None:
     small = nodes.apply_control_net(denoiser, materials.control(), materials.picture(1, 32, 32))
     with pytest.raises(GlidewireError, match=r"do not fit the control network.*A hint's sides are 8 times"):
         value(materials, small)
+
+
+def test_a_control_network_of_another_denoiser_is_refused_before_any_weight_is_read(materials: Any) -> None:
+    def told(checkpoint: str, query: int = 0) -> list[str]:
+        calls = (
+            NodeCall("m", "GlidewireLoadLatentDenoiser", {"checkpoint": checkpoint}, "Load"),
+            NodeCall("d", "GlidewireLatentDenoiser", {"model": Wire("m", 0)}),
+            NodeCall("c", "GlidewireLoadControlNetwork", {"checkpoint": materials.control_file(query)}, "Control"),
+            NodeCall("i", "GlidewireLoadImage", {"file": materials.picture_file}),
+            NodeCall(
+                "a", "GlidewireApplyControlNet",
+                {"denoiser": Wire("d", 0), "control": Wire("c", 0), "hint": Wire("i", 0)}, "Apply",
+            ),
+        )  # fmt: skip
+        found = check(Graph(calls), collect("glidewire.nodes"), materials.context.folders).problems
+        return [str(problem) for problem in found if problem.node == "a"]
+
+    assert told(materials.latent_file()) == []
+    other = materials.latent_file(context_width=16)
+    (problem,) = told(other)
+    assert problem.startswith("node a (Apply), input control: output control_network of node c (Control) does not fit")
+    assert f"node m (Load) states context_width 16 ({other})" in problem
+    assert f"node c (Control) states context_width 8 ({materials.control_file()})" in problem
+    (problem,) = told(materials.latent_file(), query=3)
+    assert "axis 2 (query) is 3 there and 0 here" in problem
 
 
 def test_a_file_that_is_half_of_the_published_model_is_remarked(materials: Any) -> None:

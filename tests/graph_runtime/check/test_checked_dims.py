@@ -27,7 +27,8 @@ def test_widths_of_two_checkpoints_that_do_not_belong_together(checked):
         "node n3 (use_prior), input embedding: output embedding of node n1 (CLIP) does not fit: "
         "axis 2 (width) is 1024 there and 768 here; "
         'expected "1 768 @clip=ViT-H", where node n2 (Prior) states width 768 (prior.json); '
-        'got "1 1024 @clip=ViT-H", where node n1 (CLIP) states width 1024 (vit-h.json). Nodes that fit between: Project.'
+        'got "1 1024 @clip=ViT-H", where node n1 (CLIP) states width 1024 (vit-h.json). '
+        "Nodes that fit between: Project."
     ]
     assert report.problems[0].others == ("n1",)
 

@@ -127,8 +127,8 @@ def test_a_validation_that_asks_for_what_the_node_does_not_have_is_a_mistake_of_
 
 
 @node(category="check")
-def tagged(clip: str, more: str) -> Socket[Embedding, "1 8 @clip @more"]:
-    """An embedding with two tags."""
+def tagged(clip: str, more: str, last: str = "") -> Socket[Embedding, "1 8 @clip @more @last"]:
+    """An embedding with three tags."""
 
 
 @node(category="check")
@@ -140,10 +140,17 @@ def mixed(
 
 @pytest.mark.parametrize(
     ("texts", "dims"),
-    [(["a"], "1 8 @clip=c @more=a"), (["a", "a"], "1 8 @clip=c @more=a"), (["a", "b"], "1 8 @clip=c")],
+    [
+        (["a z"], "1 8 @clip=c @more=a @last=z"),
+        (["a z", "a z"], "1 8 @clip=c @more=a @last=z"),
+        (["a y", "a z"], "1 8 @clip=c @more=a"),
+        (["a z", "b z"], "1 8 @clip=c @more @last=z"),
+        (["a y", "b z"], "1 8 @clip=c"),
+    ],
 )
 def test_tags_that_a_node_does_not_know_pass_through_where_its_inputs_agree(texts: list[str], dims: str) -> None:
-    calls = [NodeCall(str(n), "GlidewireTagged", {"clip": "c", "more": text}) for n, text in enumerate(texts)]
+    said = [dict(zip(("more", "last"), text.split(), strict=True)) for text in texts]
+    calls = [NodeCall(str(n), "GlidewireTagged", {"clip": "c", **tags}) for n, tags in enumerate(said)]
     wires = dict(zip(("first", "second"), (Wire(call.id, 0) for call in calls), strict=False))
     graph = Graph([*calls, NodeCall("m", "GlidewireMixed", wires)])
     assert check(graph, Registry([tagged.declaration, mixed.declaration]), Folders()).dims["m", 0] == dims
