@@ -32,7 +32,7 @@ Weight = Annotated[float, Slider(min=-2.0, max=2.0, step=0.05)]
 def _adapter_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
     spec = adapters.identify_adapter(checkpoint).spec
     seen = {"embedding" if spec.kind == "base" else "states": spec.image_width} if spec.image_width else {}
-    return {"width": spec.context_width, **seen}
+    return {"width": spec.context_width, "context_width": str(spec.context_width), **seen}
 
 
 def _encoder_dims(checkpoint: Path, activation: str = "stored", **_: object) -> Mapping[str, int | str]:
@@ -49,7 +49,7 @@ def load_ip_adapter(
     checkpoint: Checkpoint,
     faceid_plus_version: Literal["stored", "1", "2"] = "stored",
     context: Context = INJECTED,
-) -> Socket[AdapterModel, "embedding states width"]:
+) -> Socket[AdapterModel, "embedding states width @context_width"]:
     """Load an image-prompt adapter, strictly: plain, plus, full, of faces (FaceID, portrait, plus 1 and 2).
 
     Args:
@@ -163,8 +163,8 @@ def encode_face_prompt(
 
 @node(category="image prompts", title="Apply IP-Adapter", validate=interval)
 def apply_ip_adapter(
-    denoiser: Socket[Denoiser, "channels @space"],
-    adapter: Socket[AdapterModel, "_ _ width"],
+    denoiser: Socket[Denoiser, "channels @space @sides @context_width"],
+    adapter: Socket[AdapterModel, "_ _ width @context_width"],
     prompt: Socket[ImagePrompt, "_ _ width"],
     scale: Weight = 1.0,
     layers: Annotated[str, Choice(options=PRESETS)] = "even",

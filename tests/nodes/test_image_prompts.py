@@ -196,6 +196,29 @@ def test_an_encoder_of_another_width_is_refused_with_both_files_and_widths(mater
         apply_ip_adapter(materials.denoiser(), materials.ip_adapter, materials.image_prompt())
 
 
+def test_an_adapter_of_another_denoiser_is_caught_on_the_wire(materials: Any) -> None:
+    def problems(denoiser: str) -> list[str]:
+        calls = (
+            NodeCall("m", "GlidewireLoadLatentDenoiser", {"checkpoint": denoiser}, "Load"),
+            NodeCall("d", "GlidewireLatentDenoiser", {"model": Wire("m", 0)}),
+            NodeCall("a", "GlidewireLoadIpAdapter", {"checkpoint": materials.ip_adapter_file}, "Adapter"),
+            NodeCall("i", "GlidewireLoadImagePrompt", {"file": materials.image_prompt_file}),
+            NodeCall(
+                "p", "GlidewireApplyIpAdapter",
+                {"denoiser": Wire("d", 0), "adapter": Wire("a", 0), "prompt": Wire("i", 0)}, "Apply",
+            ),
+        )  # fmt: skip
+        found = check(Graph(calls), collect("glidewire.nodes"), materials.context.folders).problems
+        return [str(problem) for problem in found if problem.node == "p"]
+
+    assert problems(materials.latent_file()) == []
+    other = materials.latent_file(context_width=16)
+    (problem,) = problems(other)
+    assert "node p (Apply), input adapter: output ip_adapter of node a (Adapter) does not fit" in problem
+    assert f"node m (Load) states context_width 16 ({other})" in problem
+    assert f"node a (Adapter) states context_width 8 ({materials.ip_adapter_file})" in problem
+
+
 def test_an_encoder_of_another_width_is_caught_on_the_wire(materials: Any) -> None:
     spec = IpAdapterSpec(tokens=2, image_width=1024, context_width=8, channels=(32,) * 4)
     wide = materials.saved("wide.safetensors", ip_adapter_checkpoint, spec)
@@ -215,4 +238,5 @@ def test_an_encoder_of_another_width_is_caught_on_the_wire(materials: Any) -> No
 
     assert problems(materials.ip_adapter_file) == ()
     (problem,) = problems(wide)
-    assert problem.node == "p" and "1024" in str(problem) and "8" in str(problem)
+    assert problem.node == "p" and "states embedding 1024 (wide.safetensors)" in str(problem)
+    assert f"states embedding 8 ({materials.clip_file})" in str(problem)
