@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .additions import NOTHING, Additions
@@ -20,9 +21,11 @@ class UnetDenoiser(nn.Module):
         spec: Hyper-parameters.
         unet: diffusers' U-Net.
         content_digest: Set by a loader: the file's digest stands for the weights.
+        before_text: Positions of the context that stand in front of a text's.
     """
 
     unet: Any
+    before_text: int = 0
 
     def __init__(self, spec: Any) -> None:
         super().__init__()
@@ -51,6 +54,22 @@ class UnetDenoiser(nn.Module):
         encoded = self.way_down(x_t, timesteps, conditioning, additions)
         return self.way_up(encoded, conditioning, additions).to(x_t.dtype)
 
+    def retold(
+        self, conditioning: Mapping[str, Tensor], before: Mapping[str, Tensor], after: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor] | None:
+        """What of a condition is another under another text, from the texts' tensors as their encoder makes them.
+
+        Args:
+            conditioning: As it is.
+            before: The text that it should be under.
+            after: The other text.
+
+        Returns:
+            Tensors by name, or None where the condition is not under the first text.
+        """
+        same = all(name in conditioning and _equal(conditioning[name], value) for name, value in before.items())
+        return after if same else None
+
     @abstractmethod
     def way_down(
         self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
@@ -70,3 +89,7 @@ class UnetDenoiser(nn.Module):
     def digest(self) -> str:
         """Content identity of the weights and the precision they are held in, for cache keys."""
         return network_digest(self, self.spec, self.content_digest)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one.cpu(), other.cpu())

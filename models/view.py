@@ -64,6 +64,17 @@ class UnetView(ABC):
         """Whether the output carries variance channels."""
         return self.denoiser.learned_variance
 
+    @property
+    def before_text(self) -> int:
+        """Positions of the context that stand in front of a text's."""
+        return self.denoiser.before_text
+
+    def retold(
+        self, conditioning: Mapping[str, Tensor], before: Mapping[str, Tensor], after: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor] | None:
+        """What of a condition is another under another text; see `UnetDenoiser.retold`."""
+        return self.denoiser.retold(conditioning, before, after)
+
     def digest(self) -> str:
         """Content identity of the denoiser and of all that is added to it."""
         return hashlib.sha256(f"{self.base.digest()} {self.identity()}".encode()).hexdigest()

@@ -14,10 +14,10 @@ from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Slider, Text
-from ..models.glide.model import GlideModel
 from ..models.ldm.text import TextEncoder
 from . import prompt_texts, word_runs
 from .guidance import Fraction, interval
+from .prompt_texts import PromptEncoder
 from .sockets import Condition, Image, Mask, Start
 
 Prompt = Annotated[str, Text(multiline=True)]
@@ -102,7 +102,7 @@ def weighted_prompt(
 @node(category="prompts", validate=(interval, _weighed_are_there))
 def weigh_words(
     denoiser: Socket[Denoiser, "channels @space"],
-    encoder: Socket[TextEncoder | GlideModel, "..."],
+    encoder: Socket[PromptEncoder, "..."],
     prompt: Prompt,
     weights: Words,
     region: Socket[Mask, "_ _ _"] | None = None,
@@ -113,9 +113,9 @@ def weigh_words(
     """Weigh words in attention, everywhere or in a region: A' = A · w behind the softmax.
 
     Args:
-        denoiser: A GLIDE, latent or IF-like denoiser under the prompt, or guidance of one, on "channels @space";
-            branches under other texts stay as they are.
-        encoder: The text encoder (or GLIDE model) that the prompt was encoded by.
+        denoiser: A denoiser under the prompt (GLIDE's, unCLIP's decoder, a latent one, IF's), or guidance of one, on
+            "channels @space"; branches under other texts stay as they are.
+        encoder: The text encoder (or the GLIDE or CLIP model) that the prompt was encoded by.
         prompt: The prompt of the branch.
         weights: Such as "red: 1.5, blue sphere: 0.5", up to 20 either way; a word that is not named weighs 1.
         region: Where these words have their weights, "batch height width" in [0, 1]: of x_t's size, or a whole
@@ -130,15 +130,17 @@ def weigh_words(
 
     Source: Hertz et al. 2022 (prompt-to-prompt, 2208.01626), section 3.
     """
-    factors = word_runs.word_weights(encoder, prompt, weights, region, outside)
-    inside = word_runs.weighed(denoiser, prompt_texts.under(denoiser, encoder, prompt), factors)
+    branches = prompt_texts.under(denoiser, encoder, prompt)
+    tokens = prompt_texts.tokenization_for(branches, encoder)
+    factors = word_runs.word_weights(tokens, prompt, weights, region, outside)
+    inside = word_runs.weighed(denoiser, branches, factors)
     return within(inside, denoiser, start, end)
 
 
 @node(category="prompts", validate=_shown_are_there)
 def show_words(
     denoiser: Socket[Denoiser, "channels @space"],
-    encoder: Socket[TextEncoder | GlideModel, "..."],
+    encoder: Socket[PromptEncoder, "..."],
     schedule: Socket[NoiseSchedule, "_"],
     start: Socket[Start, "_ channels _ _ @space"],
     prompt: Prompt,
@@ -154,7 +156,7 @@ def show_words(
 
     Args:
         denoiser: A denoiser under the prompt, or guidance of one, on "channels @space".
-        encoder: The text encoder (or GLIDE model) that the prompt was encoded by.
+        encoder: The text encoder (or the GLIDE or CLIP model) that the prompt was encoded by.
         schedule: The steps to walk, by DDIM.
         start: Where the run starts, "batch channels height width".
         prompt: The prompt of the branch.
@@ -170,8 +172,9 @@ def show_words(
 
     Source: Hertz et al. 2022 (prompt-to-prompt, 2208.01626), figure 4.
     """
-    selected = prompt_texts.selected(prompt_texts.tokenization(encoder), prompt, prompt_texts.words_of(words))
     branches = prompt_texts.under(denoiser, encoder, prompt)
+    tokens = prompt_texts.tokenization_for(branches, encoder)
+    selected = prompt_texts.selected(tokens, prompt, prompt_texts.words_of(words))
     shown = word_runs.shown(denoiser, branches, selected, places)
     maps = word_runs.word_maps(shown, schedule, start, (step, clip), context)
     return Image(word_runs.heat(maps, (height, width)))
@@ -180,7 +183,7 @@ def show_words(
 @node(category="prompts", validate=_EDIT)
 def prompt_to_prompt(
     denoiser: Socket[Denoiser, "channels @space"],
-    encoder: Socket[TextEncoder | GlideModel, "..."],
+    encoder: Socket[PromptEncoder, "..."],
     schedule: Socket[NoiseSchedule, "_"],
     source: Prompt,
     target: Prompt,
@@ -204,7 +207,7 @@ def prompt_to_prompt(
     Args:
         denoiser: A denoiser under the source prompt, or guidance of one, on "channels @space"; branches under other
             texts (the empty one) are not edited.
-        encoder: The text encoder (or GLIDE model) that the prompts are encoded by.
+        encoder: The text encoder (or the GLIDE or CLIP model) that the prompts are encoded by.
         schedule: What the sampler walks.
         source: The source prompt, as the denoiser is under it.
         target: The target prompt; for replace of as many words.
@@ -223,7 +226,8 @@ def prompt_to_prompt(
 
     Source: Hertz et al. 2022 (prompt-to-prompt, 2208.01626), section 3.
     """
-    tokens = prompt_texts.tokenization(encoder)
+    branches = prompt_texts.under(denoiser, encoder, source)
+    tokens = prompt_texts.tokenization_for(branches, encoder)
     settings = word_runs.EditSettings(
         mode, prompt_texts.weights_of(weights), (cross_start, cross_end), (self_start, self_end)
     )
@@ -231,8 +235,8 @@ def prompt_to_prompt(
     _blended_are_there(source, target, blend_source, blend_target)
     blend = prompt_texts.words_of(blend_source), prompt_texts.words_of(blend_target)
     shown = word_runs.blend_words(tokens, source, target, *blend) if blend[0] else None
-    branches = prompt_texts.under(denoiser, encoder, source)
-    edited = word_runs.edited(denoiser, branches, encoder.encode_prompt(target)[0], (edit, schedule, shown))
+    texts = encoder.encode_prompt(source)[0], encoder.encode_prompt(target)[0]
+    edited = word_runs.edited(denoiser, branches, texts, (edit, schedule, shown))
     return edited if shown is None else word_runs.kept_outside(edited, blend_threshold, blend_start)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,23 +14,42 @@ from ..diffusion.prompt_syntax import Emphasis
 from ..diffusion.rewriting import leaves
 from ..diffusion.token_alignment import Tokenization
 from ..errors import GlidewireError
+from ..models.clip.model import ClipModel
 from ..models.glide.model import GlideModel
+from ..models.imagen.model import T5TextEncoder
 from ..models.ldm.text import TextEncoder
 
 # Longer than any prompt that somebody writes.
 _ROOM = 4096
 
 
-def tokenization(encoder: TextEncoder | GlideModel) -> Tokenization:
-    """The tokenizer of an encoder, and where its tokens lie among the positions that a denoiser attends to."""
+PromptEncoder = TextEncoder | GlideModel | T5TextEncoder | ClipModel
+"""What turns prompts into something that a U-Net attends to."""
+
+
+def tokenization(encoder: PromptEncoder, before: int = 0) -> Tokenization:
+    """The tokenizer of an encoder, and where its tokens lie among the positions that a denoiser attends to.
+
+    Args:
+        encoder: CLIP's, BERT's, T5's or GLIDE's.
+        before: Positions of the denoiser's context that stand in front of the text's.
+    """
     words: Any = encoder.tokenizer
     if isinstance(encoder, GlideModel):
         positions = encoder.spec.text_context
-        return Tokenization(lambda text: _kept(words.encode(text, _ROOM)), positions, 0, 0)
-    positions = encoder.network.spec.positions
-    if _is_clip(words):
-        return Tokenization(lambda text: _clip(words, text), positions)
-    return Tokenization(lambda text: _bert(words, text), positions)
+        return Tokenization(lambda text: _kept(words.encode(text, _ROOM)), before + positions, before, 0)
+    if isinstance(encoder, T5TextEncoder):
+        positions = encoder.network.spec.positions
+        return Tokenization(lambda text: _kept(words.encode(text, _ROOM))[:-1], before + positions, before, 1)
+    positions = encoder.spec.text.positions if isinstance(encoder, ClipModel) else encoder.network.spec.positions
+    encode = _clip if _is_clip(words) else _bert
+    return Tokenization(lambda text: encode(words, text), before + positions, before + 1)
+
+
+def tokenization_for(branches: Mapping[int, Leaf], encoder: PromptEncoder) -> Tokenization:
+    """The same among the positions that some branches of a denoiser attend to."""
+    networks: list[Any] = [leaf.network for leaf in branches.values()]
+    return tokenization(encoder, getattr(networks[0], "before_text", 0))
 
 
 def _kept(encoded: Any) -> list[int]:
@@ -130,22 +149,14 @@ def _whole_below(encoder: TextEncoder) -> int:
     return min(8, encoder.network.spec.positions - 1)
 
 
-def under(denoiser: Denoiser, encoder: TextEncoder | GlideModel, prompt: str) -> dict[int, Leaf]:
+def under(denoiser: Denoiser, encoder: PromptEncoder, prompt: str) -> dict[int, Leaf]:
     """The leaves of a guidance expression that are under a prompt, by their identity.
 
     Raises:
         GlidewireError: None is.
     """
     tensors, _ = encoder.encode_prompt(prompt)
-
-    def same(leaf: Leaf) -> bool:
-        given = leaf.conditioning
-        return all(
-            name in given and given[name].shape == value.shape and torch.equal(given[name].cpu(), value.cpu())
-            for name, value in tensors.items()
-        )
-
-    found = {id(leaf): leaf for leaf in leaves(denoiser) if same(leaf)}
+    found = {id(leaf): leaf for leaf in leaves(denoiser) if retold(leaf, tensors, tensors) is not None}
     if not found:
         raise GlidewireError(
             "no branch of the denoiser is under this prompt",
@@ -154,6 +165,12 @@ def under(denoiser: Denoiser, encoder: TextEncoder | GlideModel, prompt: str) ->
             hint="Wire the same text into both; a prompt with weights or a batch of prompts is another condition.",
         )
     return found
+
+
+def retold(leaf: Leaf, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
+    """What of a leaf's condition is another under another text; None where it is not under the first one."""
+    network: Any = leaf.network
+    return network.retold(leaf.conditioning, before, after) if hasattr(network, "retold") else None
 
 
 def weights_of(text: str) -> dict[str | int, float]:

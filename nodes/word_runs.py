@@ -36,9 +36,9 @@ class EditSettings:
     within: Window
 
 
-def word_weights(encoder: Any, prompt: str, weights: str, region: Tensor | None, outside: float) -> Tensor:
+def word_weights(tokens: Tokenization, prompt: str, weights: str, region: Tensor | None, outside: float) -> Tensor:
     """The weight of each position in each place, "1 or batch, positions, height, width"; 1 x 1 without a region."""
-    tokens, factors = prompt_texts.tokenization(encoder), prompt_texts.weights_of(weights)
+    factors = prompt_texts.weights_of(weights)
     inside = token_alignment.equalizer(tokens, prompt, factors)[None, :, None, None]
     if region is None:
         return inside
@@ -94,7 +94,7 @@ def _attending(network: Any) -> Any:
     if not hasattr(network, "unet"):
         raise GlidewireError(
             "this network has no attention to words that can be reached",
-            expected="a U-Net that attends to a text: GLIDE, a latent denoiser or IF, or a view of one",
+            expected="a U-Net that attends to a text: GLIDE, unCLIP's decoder, a latent one or IF, or a view of one",
             got=type(network).__name__,
         )
     return network
@@ -170,10 +170,13 @@ def blend_words(
 def edited(
     denoiser: Denoiser,
     branches: Mapping[int, Leaf],
-    target: Mapping[str, Tensor],
+    texts: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
     edit: tuple[PromptToPrompt, NoiseSchedule, Tensor | None],
 ) -> Denoiser:
-    """The expression over two items: branches under the source become source and target, whose maps are edited."""
+    """The expression over two items: branches under the source become source and target, whose maps are edited.
+
+    Texts are the source and the target, as their encoder makes them.
+    """
     from ..models.attention.prompt_to_prompt import Prompted
 
     pair = torch.tensor([[0.0], [1.0]])
@@ -183,8 +186,9 @@ def edited(
             return Leaf(view, {**leaf.conditioning, view.rows: -torch.ones(1, 1)})
         both = {
             name: torch.cat([leaf.conditioning[name], value.to(leaf.conditioning[name])])
-            for name, value in target.items()
+            for name, value in (prompt_texts.retold(leaf, *texts) or {}).items()
         }
+        _require_one_item(both)
         return Leaf(view, {**leaf.conditioning, **both, view.rows: pair})
 
     def make(network: Any) -> Prompted:
@@ -193,6 +197,18 @@ def edited(
         return Prompted(_attending(network), plan, schedule, selected, name=name)
 
     return _changed(denoiser, branches, make, leaf_of)
+
+
+def _require_one_item(pair: Mapping[str, Tensor]) -> None:
+    """Raise a GlidewireError where a condition is not that of one source and one target."""
+    for value in pair.values():
+        if len(value) != 2:
+            raise GlidewireError(
+                "prompt-to-prompt edits one item",
+                expected="a denoiser under one prompt (and one embedding)",
+                got=f"{len(value) // 2} items",
+                hint="Take the items of the batch one by one.",
+            )
 
 
 def kept_outside(denoiser: Denoiser, threshold: float, start: float) -> Denoiser:

@@ -30,8 +30,12 @@ class KarloCondition(nn.Module):
     def forward(self, image: Tensor, text: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
         """The context "batch tokens+positions context_width" and the addition "batch time_width"."""
         tokens = self.image_to_tokens(image).unflatten(-1, (-1, self.tokens)).transpose(1, 2)
-        context = torch.cat([tokens, self.context_norm(self.text_to_context(states))], dim=1)
-        return context, self.image_to_time(image) + self.text_to_time(text)
+        positions, addition = self.text(text, states)
+        return torch.cat([tokens, positions], dim=1), self.image_to_time(image) + addition
+
+    def text(self, text: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        """The text's share: positions of the context "batch positions context_width", and of the addition."""
+        return self.context_norm(self.text_to_context(states)), self.text_to_time(text)
 
 
 class Kandinsky21Condition(nn.Module):
@@ -54,8 +58,12 @@ class Kandinsky21Condition(nn.Module):
     def forward(self, image: Tensor, text: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
         """The context "batch tokens+positions context_width" and the addition "batch time_width"."""
         tokens = self.image_to_tokens(image).unflatten(-1, (self.tokens, -1))
-        context = torch.cat([tokens, self.text_to_context(states)], dim=1)
-        return context, self.image_to_time(image) + self.time_norm(self.text_to_time(text))
+        positions, addition = self.text(text, states)
+        return torch.cat([tokens, positions], dim=1), self.image_to_time(image) + addition
+
+    def text(self, text: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        """The text's share: positions of the context "batch positions context_width", and of the addition."""
+        return self.text_to_context(states), self.time_norm(self.text_to_time(text))
 
 
 class Kandinsky22Condition(nn.Module):

@@ -94,6 +94,35 @@ class Decoder(UnetDenoiser):
             encoded["text_mask"] = F.pad(mask.bool(), (spec.image_tokens, 0), value=True)
         return encoded
 
+    @property
+    def before_text(self) -> int:  # pyrefly: ignore
+        """Positions of the context that stand in front of a text's: the picture's tokens."""
+        return self.spec.image_tokens
+
+    @torch.no_grad()
+    def retold(
+        self, conditioning: Mapping[str, Tensor], before: Mapping[str, Tensor], after: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor] | None:
+        """See `UnetDenoiser.retold`; the picture's share of the context and of the addition stays."""
+        context, addition = conditioning.get("context"), conditioning.get("time_addition")
+        if context is None or addition is None or not self.spec.takes_text or "text_embedding" not in before:
+            return None
+        (old, old_addition), (new, new_addition) = (self._text(text) for text in (before, after))
+        own = context[:, self.before_text :]
+        # A product of one row may differ in its last bits from that of several.
+        if own.shape[1:] != old.shape[1:] or not torch.allclose(own, old.to(own).expand_as(own), rtol=1e-4, atol=1e-5):
+            return None
+        positions = torch.cat([context[:, : self.before_text], new.to(own).expand_as(own)], dim=1)
+        found = {"context": positions, "time_addition": addition + (new_addition - old_addition).to(addition)}
+        if "text_mask" in conditioning:
+            mask = F.pad(after["text_mask"].bool(), (self.before_text, 0), value=True)
+            found["text_mask"] = mask.to(context.device).expand(len(context), -1)
+        return found
+
+    def _text(self, text: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        weight = self.unet.conv_in.weight
+        return self.condition.text(text["text_embedding"].to(weight), text["text_states"].to(weight))
+
     def prepare(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Conditioning with every layer's keys and values of the context projected, once per sampling run."""
         context = required(conditioning.get("context"), "context", "batch", "positions", self.spec.context_width)

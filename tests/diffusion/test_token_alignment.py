@@ -157,6 +157,11 @@ def test_blanks_in_a_row_are_empty_words() -> None:
     assert TOY.word_positions("a  cat", "cat") == [2, 3]
 
 
+def test_ends_of_lines_part_words_as_blanks_do() -> None:
+    assert TOY.word_positions("a\nred cat", "red cat") == TOY.word_positions("a red cat", "red cat")
+    assert torch.equal(replacement(TOY, "a\tred\ncat", "a blue cat"), replacement(TOY, "a red cat", "a blue cat"))
+
+
 @pytest.mark.parametrize("word", ["dog", "", "cat on", 3, -1])
 def test_words_that_are_not_in_the_prompt(word: str | int) -> None:
     with pytest.raises(GlidewireError, match=r"not in the prompt; expected one of \['a', 'red', 'cat'\]; got"):
