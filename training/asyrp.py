@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from ..models.clip.model import ClipModel, load_clip
 from ..models.glide.model import GlideModel, load_model
 from ..models.hyper_parameters import SPEC, to_json
 from ..scenes import Described, Statement, sample_scene, worded
-from ..scenes.world import COLOURS, SHAPES, SIZES
+from ..scenes.world import COLOURS, GROUNDS, SHAPES, SIZES
 from . import batches
 from .commands import Options, recipe_command, run_command
 from .painters import to_bytes
@@ -54,6 +55,8 @@ class AsyrpCourse(Course):
         start: The first part of a run that is left as it is, because it shows nothing yet that a word could change.
         t_edit: The last timestep that is edited.
         keep: Weight of staying near the picture as it was, in L1; see `editing_losses.asyrp_loss`.
+        contrast: Weight of CLIP's telling what the picture shall show from all other statements of one solid. The
+            published loss alone turns solids blue by dissolving them, as nothing else is nearer to any word.
 
     Raises:
         GlidewireError: There is no such direction.
@@ -67,9 +70,10 @@ class AsyrpCourse(Course):
     tints: float = 0.0
     direction: str = "blue"
     run_steps: int = 20
-    start: float = 0.15
+    start: float = 0.05
     t_edit: int = 200
     keep: float = 3.0
+    contrast: float = 1.0
 
     def __post_init__(self) -> None:
         if self.direction not in CHANGED:
@@ -82,19 +86,25 @@ class Walk:
 
     Attributes:
         leaf: The denoiser under prompts that leave out what is edited.
-        of_source: What CLIP makes of the prompts with what the plain pictures show in its place, "batch width".
-        of_target: The same with what they shall show, "batch width".
+        shown: Which of all statements of one solid the plain pictures show, by CLIP, "batch".
+        wanted: Which of them they shall show, "batch".
         plain: The clean sample that each step of the plain run predicted, "batch 3 height width".
         x_t: Where the edited run is.
         index: Its next step.
     """
 
     leaf: Leaf
-    of_source: Tensor
-    of_target: Tensor
+    shown: Tensor
+    wanted: Tensor
     plain: Sequence[Tensor]
     x_t: Tensor
     index: int
+
+
+def statements() -> list[Statement]:
+    """Every statement of one solid on a ground."""
+    said = itertools.product(SHAPES, COLOURS, SIZES, GROUNDS)
+    return [Statement((Described(shape, colour, size),), None, ground) for shape, colour, size, ground in said]
 
 
 def silent(attribute: str, rng: np.random.Generator) -> Statement:
@@ -138,6 +148,9 @@ class AsyrpLesson(Lesson):
         full = schedules.SCHEDULES[glide.spec.schedule]()
         self.schedule = schedules.respace(full, str(course.run_steps))
         self.walk: Walk | None = None
+        self.statements = {statement: index for index, statement in enumerate(statements())}
+        texts = [worded(one).text for one in self.statements]
+        self.said = F.normalize(batches.clip_texts(clip, texts)["text_embedding"], dim=-1)
 
     @property
     def edited_steps(self) -> range:
@@ -146,17 +159,24 @@ class AsyrpLesson(Lesson):
         return range(math.ceil(self.numbers.start * total), round(edit_end(self.schedule, self.numbers.t_edit) * total))
 
     def losses(self, step: int, progress: float) -> Mapping[str, Tensor]:
-        """CLIP's directional loss of one step's edited clean sample, and its distance from the plain one."""
+        """CLIP's directional and contrastive losses of one step's edited clean sample, and its distance from the plain.
+
+        contrast = -log softmax(exp(logit_scale) · cos(E(x_0), E(statements)))[wanted].
+        """
         walk = self.walk or self._begin(step)
-        now = Step.of(self.schedule, walk.index)
+        clip, now = self.clip.network, Step.of(self.schedule, walk.index)
         prediction = Evaluator()(self.edited(walk.leaf, self.blocks, 1.0), walk.x_t, now)
         x_next, x_0 = solvers.ddim_step(walk.x_t, prediction, now)
         plain = walk.plain[walk.index]
         with torch.no_grad():
-            before = self.clip.network.encode_image(plain)
-        moved = directional_loss(before, self.clip.network.encode_image(x_0), walk.of_source, walk.of_target)
-        cosine = float(F.cosine_similarity(walk.of_source, walk.of_target).mean())
+            before = clip.encode_image(plain)
+        after, source, target = clip.encode_image(x_0), self.said[walk.shown], self.said[walk.wanted]
+        moved = directional_loss(before, after, source, target)
+        cosine = float(F.cosine_similarity(source, target).mean())
         parts = asyrp_loss(x_0, plain, moved, cosine, keep=self.numbers.keep)
+        fits = clip.logit_scale.detach().exp() * F.normalize(after, dim=-1) @ self.said.mT
+        parts["contrast"] = F.cross_entropy(fits, walk.wanted, reduction="none")
+        parts["total"] = parts["total"] + self.numbers.contrast * parts["contrast"]
         following = replace(walk, x_t=x_next.detach(), index=walk.index + 1)
         self.walk = following if following.index in self.edited_steps else None
         return {name: value.mean() for name, value in parts.items()}
@@ -174,17 +194,17 @@ class AsyrpLesson(Lesson):
             run: list[StepRecord] = []
             x_T = noise.draw((3, side, side)).to(self.device)
             samplers.sample(leaf, self.schedule, x_T, solvers.ddim(0.0), on_step=run.append)
-            texts = [worded(changed(one, self.attribute, value)).text for one in stated for value in values]
-            embedded = batches.clip_texts(self.clip, texts)["text_embedding"].unflatten(0, (count, -1))
+            could = [[self.statements[changed(one, self.attribute, value)] for value in values] for one in stated]
+            choices = torch.tensor(could, device=self.device)
             pictures = F.normalize(clip.encode_image(run[-1].x_0), dim=-1)
-            shown = (F.normalize(embedded, dim=-1) @ pictures[..., None])[..., 0].argmax(dim=1)
+            shown = (self.said[choices] @ pictures[..., None])[..., 0].argmax(dim=1)
             rows = (shown != target).nonzero()[:, 0]
             if len(rows):
                 break
         kept = Leaf(leaf.network, {name: value[rows] for name, value in leaf.conditioning.items()})
         first = self.edited_steps[0]
         plain = [record.x_0[rows] for record in run]
-        return Walk(kept, embedded[rows, shown[rows]], embedded[rows, target], plain, run[first].x_t[rows], first)
+        return Walk(kept, choices[rows, shown[rows]], choices[rows, target], plain, run[first].x_t[rows], first)
 
     def edited(self, leaf: Leaf, blocks: Any, strength: float) -> Denoiser:
         """The denoiser with the direction added."""
@@ -226,9 +246,11 @@ def recipe(
     begin: Annotated[float, typer.Option(help="First share of a run that is left as it is.")] = AsyrpCourse.start,
     t_edit: Annotated[int, typer.Option(min=0, help="The last timestep that is edited.")] = AsyrpCourse.t_edit,
     keep: Annotated[float, typer.Option(min=0, help="Weight of keeping the rest.")] = AsyrpCourse.keep,
+    contrast: Annotated[float, typer.Option(min=0, help="Weight of telling statements apart.")] = AsyrpCourse.contrast,
 ) -> AsyrpLesson:
     """Train a direction of mini Asyrp, or go on with the run in OUT."""
     own: dict[str, Any] = {"direction": direction, "start": begin, "t_edit": t_edit, "keep": keep}
+    own["contrast"] = contrast
     course = replace(options.course(AsyrpCourse), pool_size=0, **own)
     where = options.where
     return AsyrpLesson(course, load_model(glide, device=where), load_clip(clip, device=where), where)

@@ -48,6 +48,18 @@ def test_a_run_is_walked_step_by_step_in_its_edited_part() -> None:
     assert indices == [2, None, 2, None]
 
 
+def test_what_is_wanted_is_told_from_every_other_statement() -> None:
+    one = lesson(direction="sphere", contrast=0.5, seed=3)
+    assert len(one.statements) == len(one.said) == 4 * 6 * 2 * 4
+    found = {name: value.item() for name, value in one.losses(0, 0.0).items()}
+    walk, said = one.walk, list(one.statements)
+    assert walk is not None
+    for shown, wanted in zip(walk.shown.tolist(), walk.wanted.tolist(), strict=True):
+        assert changed(said[shown], "shape", "sphere") == said[wanted] != said[shown]
+    parts = found["direction"] + 3 * found["kept"] + 0.5 * found["contrast"]
+    assert found["total"] == pytest.approx(parts) and found["contrast"] > 0
+
+
 def test_only_the_direction_is_trained_and_its_file_edits_what_it_was_made_for(tmp_path: Path) -> None:
     one = lesson(steps=3, direction="large")
     before = one.glide.network.state_dict()
