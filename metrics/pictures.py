@@ -1,4 +1,4 @@
-"""How far pictures differ, pixel by pixel, and how visible the edge of a repainted region is."""
+"""How far pictures differ, pixel by pixel, how visible a repainted region's edge is, and how harsh or dull they are."""
 
 from __future__ import annotations
 
@@ -84,3 +84,42 @@ def boundary_error(made: Tensor, mask: Tensor) -> float:
             "the mask has no edge to measure", expected="a region that is repainted beside one that is kept", got="none"
         )
     return (at_edge.mean() - around.mean()).item()
+
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_BOUND = 0.01
+
+
+def clipped_share(pictures: Tensor) -> float:
+    """The share of values that lie at the bounds of what can be shown, within 1/100 of 0 or of 1.
+
+    Args:
+        pictures: "batch 3 height width" in [0, 1].
+
+    Source: what Saharia et al. 2022 (Imagen, 2205.11487), section 2.3, call saturated pixels.
+    """
+    return ((pictures <= _BOUND) | (pictures >= 1 - _BOUND)).double().mean().item()
+
+
+def contrast(pictures: Tensor) -> float:
+    """The standard deviation of a picture's luma over its pixels, the mean over pictures: RMS contrast.
+
+    Args:
+        pictures: "batch 3 height width" in [0, 1].
+
+    Source: Peli 1990, "Contrast in complex images", eq. 2.
+    """
+    luma = torch.einsum("bchw,c->bhw", pictures.double(), pictures.new_tensor(_LUMA, dtype=torch.float64))
+    return luma.flatten(1).std(dim=1, correction=0).mean().item()
+
+
+def saturation(pictures: Tensor) -> float:
+    """The mean of (max - min) / max over the channels of each pixel; 0 where a pixel is black.
+
+    Args:
+        pictures: "batch 3 height width" in [0, 1].
+
+    Source: Smith 1978, "Color gamut transform pairs" (HSV).
+    """
+    most, least = pictures.double().amax(dim=1), pictures.double().amin(dim=1)
+    return torch.where(most > 0, (most - least) / most.where(most > 0, 1), 0.0).mean().item()

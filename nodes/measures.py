@@ -30,6 +30,14 @@ class PixelError(NamedTuple):
     decibels: float
 
 
+class Tone(NamedTuple):
+    """How harsh or dull pictures are."""
+
+    clipped: float
+    contrast: float
+    saturation: float
+
+
 class PairedDifference(NamedTuple):
     """How two ways differ on the same prompts."""
 
@@ -216,6 +224,24 @@ def boundary_error(
     Source: after Nichol et al. 2021 (GLIDE, 2112.10741), section 4.3.
     """
     return picture_metrics.boundary_error(image.movedim(-1, 1), mask)
+
+
+@node(category="metrics", by_value=True)
+def picture_tone(image: Socket[Image, "_ height width 3"]) -> Tone:
+    """Measure what strong guidance does to colours: values at the bounds, contrast, and saturation.
+
+    Args:
+        image: "batch height width 3" in [0, 1].
+
+    Returns: clipped, the share of values within 1/100 of 0 or 1; contrast, the standard deviation of the luma of a
+        picture; saturation, (max - min) / max of the channels of a pixel. Means over the batch.
+
+    Source: Saharia et al. 2022 (Imagen, 2205.11487), section 2.3; Peli 1990, eq. 2; compare Sadat et al. 2024 (APG,
+        2410.02416), section 5.
+    """
+    pictures = image.movedim(-1, 1)
+    functions = picture_metrics.clipped_share, picture_metrics.contrast, picture_metrics.saturation
+    return Tone(*(measured(pictures) for measured in functions))
 
 
 @node(category="metrics", by_value=True)

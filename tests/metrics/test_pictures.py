@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from glidewire.errors import GlidewireError
-from glidewire.metrics.pictures import boundary_error, peak_signal_to_noise, squared_error
+from glidewire.metrics.pictures import (
+    boundary_error,
+    clipped_share,
+    contrast,
+    peak_signal_to_noise,
+    saturation,
+    squared_error,
+)
 
 SIDE = 16
 HALF = (torch.arange(SIDE) >= SIDE // 2).float().expand(1, SIDE, SIDE)
@@ -45,3 +52,28 @@ def test_what_cannot_be_measured_is_refused() -> None:
         squared_error(picture, picture, torch.zeros(1, SIDE, SIDE))
     with pytest.raises(GlidewireError, match="no edge to measure"):
         boundary_error(picture, torch.ones(1, SIDE, SIDE))
+
+
+def coloured(*colour: float) -> torch.Tensor:
+    return torch.tensor(colour)[None, :, None, None].expand(2, 3, SIDE, SIDE)
+
+
+def test_clipped_values_are_those_at_either_bound() -> None:
+    assert clipped_share(coloured(0.5, 0.02, 0.98)) == 0
+    assert clipped_share(coloured(0.5, 0.005, 0.995)) == pytest.approx(2 / 3)
+    assert clipped_share(torch.cat([coloured(0.0, 0.0, 1.0), coloured(0.5, 0.5, 0.5)])) == 0.5
+
+
+def test_contrast_is_the_deviation_of_luma_in_each_picture() -> None:
+    assert contrast(torch.cat([coloured(0.0, 0.0, 0.0), coloured(1.0, 1.0, 1.0)])) == pytest.approx(0)
+    halves = HALF[:, None].expand(1, 3, SIDE, SIDE)
+    assert contrast(halves) == pytest.approx(0.5)
+    assert contrast(0.2 + 0.4 * halves) == pytest.approx(0.2)
+    green = halves * torch.tensor([0.0, 1.0, 0.0])[None, :, None, None]
+    assert contrast(green) == pytest.approx(0.587 / 2)
+
+
+def test_saturation_is_none_for_greys_and_whole_for_pure_colours() -> None:
+    assert saturation(coloured(0.3, 0.3, 0.3)) == saturation(coloured(0.0, 0.0, 0.0)) == 0
+    assert saturation(coloured(0.2, 0.0, 0.0)) == 1
+    assert saturation(coloured(0.8, 0.6, 0.4)) == pytest.approx(0.5)

@@ -332,6 +332,7 @@ EXAMPLES: dict[str, Example] = {
         "text": m.embedding(1, 6),
         "count": 2,
     },
+    "picture_tone": lambda m: {"image": m.picture(2)},
     "pixel_error": lambda m: {"first": m.picture(2), "second": m.picture(2, seed=3), "mask": m.mask()},
     "boundary_error": lambda m: {"image": m.picture(2), "mask": m.mask()},
     # scene_world
