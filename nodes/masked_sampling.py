@@ -17,7 +17,7 @@ from ..diffusion.token_run import OnTokens, TokenRecord
 from ..errors import GlidewireError
 from ..graph_runtime.context import Context
 from ..models.paella.spec import PaellaV1Spec
-from .sampling import Segments
+from .sampling import Segments, resumption
 from .step_frames import StepFrames
 from .token_sampling import codes_of, require_codebook
 from .token_sockets import Tokens, TokenStart
@@ -97,9 +97,11 @@ def in_halton_order(
 
 def _reporter(context: Context, frames: StepFrames) -> OnTokens:
     context.check_cancelled()
+    resumed = resumption(0)
 
     def report(record: TokenRecord) -> None:
         frames.tokens(record)
-        context.progress(record.step.index + 1, record.step.total)
+        index, total = record.step.index, record.step.total
+        context.progress(index + 1, total, resumed(index, total))
 
     return report

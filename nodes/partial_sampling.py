@@ -68,7 +68,7 @@ def sample_until(
         SeededNoise(start.seeds, start.first_item),
         start_index=first,
         stop_index=steps,
-        on_step=sampling.reporter(context, frames),
+        on_step=sampling.reporter(context, frames, first),
         trajectory=sampling.Segments(context.memo),
         evaluator=frames.evaluator,
         on_keys=frames.on_keys,

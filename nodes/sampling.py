@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -112,7 +113,13 @@ def inverted_start(
     x_0 = sample.tensor.to(context.policy.torch_device)
     count = max(1, round(strength * len(schedule)))
     walked = replace(schedule, timesteps=schedule.timesteps[:count], alpha_bar=schedule.alpha_bar[:count])
-    x_t = samplers.invert(denoiser, walked, x_0, on_step=reporter(context))
+    done = itertools.count(1)
+
+    def report(record: StepRecord) -> None:
+        context.progress(next(done), count - 1, preview=lambda: preview(record.x_0))
+
+    context.check_cancelled()
+    x_t = samplers.invert(denoiser, walked, x_0, on_step=report)
     timestep = None if count == len(schedule) else walked.timesteps[-1]
     return Start(x_t.cpu(), sample.space, (seed,) * x_t.shape[0], 0, timestep)
 
@@ -121,15 +128,15 @@ def inverted_start(
 def run(denoiser: Denoiser, schedule: NoiseSchedule, start: Start, solver: Solver, context: Context) -> Sample:
     """Walk the schedule from a start, reporting each step and storing segments in the context's memo."""
     require_space(denoiser, start.space)
-    frames = StepFrames(context.frames, start.space)
+    frames, first = StepFrames(context.frames, start.space), start_index(start, schedule)
     x_0 = samplers.sample(
         denoiser,
         schedule,
         start.tensor.to(context.policy.torch_device),
         solver,
         SeededNoise(start.seeds, start.first_item),
-        start_index=start_index(start, schedule),
-        on_step=reporter(context, frames),
+        start_index=first,
+        on_step=reporter(context, frames, first),
         trajectory=Segments(context.memo),
         evaluator=frames.evaluator,
         on_keys=frames.on_keys,
@@ -164,16 +171,43 @@ class Segments:
         self.memo.store(key, state, cost_seconds)
 
 
-def reporter(context: Context, frames: StepFrames | None = None) -> samplers.OnStep:
-    """What a walk tells after each step: its progress, a preview, a frame; raises where the user cancelled."""
+def reporter(context: Context, frames: StepFrames | None = None, first: int = 0) -> samplers.OnStep:
+    """What a walk tells after each step: its progress, a preview, a frame; raises where the user cancelled.
+
+    Args:
+        context: Of the node that walks.
+        frames: Where frames are left.
+        first: Steps that lie before the walk; one that begins later was resumed, and says from where.
+    """
+    resumed = resumption(first)
 
     def report(record: StepRecord) -> None:
         if frames is not None:
             frames.step(record)
-        context.progress(record.index + 1, record.total, preview=lambda: preview(record.x_0))
+        text = resumed(record.index, record.total)
+        context.progress(record.index + 1, record.total, text, preview=lambda: preview(record.x_0))
 
     context.check_cancelled()
     return report
+
+
+def resumption(first: int) -> Callable[[int, int], str]:
+    """What a walk says of stored states that it went on from: nothing, or how many steps it did not take again.
+
+    Args:
+        first: Steps that lie before the walk.
+
+    Returns:
+        A function of a computed step's index and of the number of all steps; it says the same of all steps of a walk.
+    """
+    said: list[str] = []
+
+    def text(index: int, total: int) -> str:
+        if not said:
+            said.append(f"resumed after step {index} of {total}" if index > first else "")
+        return said[0]
+
+    return text
 
 
 def preview(x_0: Tensor) -> Image.Image:

@@ -18,7 +18,7 @@ from ..errors import GlidewireError
 from ..graph_runtime.context import Context
 from ..models.paella.model import PaellaModel
 from ..models.paella.spec import PaellaV1Spec
-from .sampling import Segments, space_of
+from .sampling import Segments, resumption, space_of
 from .sockets import Condition
 from .step_frames import StepFrames
 from .token_sockets import Embedding, Tokens, TokenStart
@@ -172,10 +172,12 @@ def run(
     context.check_cancelled()
 
     frames = StepFrames(context.frames)
+    resumed = resumption(steps[0].index if steps else 0)
 
     def report(record: TokenRecord) -> None:
         frames.tokens(record)
-        context.progress(record.step.index + 1, record.step.total)
+        index, total = record.step.index, record.step.total
+        context.progress(index + 1, total, resumed(index, total))
 
     made = renoising.sample_renoising(
         denoiser,

@@ -12,7 +12,10 @@ from glidewire.diffusion.evaluator import Evaluator, evaluate
 from glidewire.diffusion.prediction import Step
 from glidewire.diffusion.trajectory import MemoryTrajectory
 from glidewire.errors import GlidewireError
+from glidewire.graph_runtime import events, execute
+from glidewire.graph_runtime.cache import Cache
 from glidewire.graph_runtime.check import check
+from glidewire.graph_runtime.context import Policy
 from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
 from glidewire.graph_runtime.registry import collect
 from glidewire.models import halves
@@ -62,6 +65,54 @@ def test_a_late_edit_resumes_from_the_run_without_it(materials: Any) -> None:
     early = edited(materials, plain, t_edit=materials.schedule.timesteps[-2])
     found, expected = (evaluate(each, materials.pixels(), step) for each in (early, plain))
     assert torch.equal(found.value, expected.value) and found.renoise_eps is None
+
+
+def test_a_run_tells_which_steps_of_a_late_edit_were_stored(materials: Any) -> None:
+    def calls(sampled: Wire, **edit: float) -> list[NodeCall]:
+        wires = {"denoiser": Wire("d", 0), "direction": Wire("h", 0), "schedule": Wire("s", 0)}
+        return [
+            NodeCall("m", "GlidewireLoadGlide", {"checkpoint": materials.checkpoint}),
+            NodeCall("t", "GlidewireGlideTextEncoder", {"model": Wire("m", 0), "prompt": "a red cube"}),
+            NodeCall("d", "GlidewireGlideDenoiser", {"model": Wire("m", 0), "text": Wire("t", 0)}),
+            NodeCall("s", "GlidewireRespace", {"schedule": Wire("m", 1), "spacing": "20"}),
+            NodeCall("n", "GlidewireNoiseStart", {"denoiser": Wire("d", 0), "width": 16, "height": 16}),
+            NodeCall("h", "GlidewireLoadHDirection", {"checkpoint": materials.direction_file()}),
+            NodeCall("e", "GlidewireEditHSpace", {**wires, "t_edit": 0, **edit}),
+            NodeCall(
+                "x", "GlidewireDdimSampler", {"denoiser": sampled, "schedule": Wire("s", 0), "start": Wire("n", 0)}
+            ),
+        ]
+
+    cache, told = Cache(), []
+
+    def run_of(sampled: Wire, cache: Cache, **edit: float) -> torch.Tensor:
+        told.clear()
+        result = execute.run(
+            Graph(calls(sampled, **edit)),
+            collect("glidewire.nodes"),
+            cache,
+            folders=materials.context.folders,
+            policy=Policy(),
+            targets=["x"],
+            on_event=lambda event: told.append(event) if isinstance(event, events.Progress) else None,
+        )
+        assert result.ok
+        return result.outputs["x"][0].tensor
+
+    plain, edited = Wire("d", 0), Wire("e", 0)
+    run_of(plain, cache)
+    assert [event.done for event in told] == list(range(1, 21))
+    resumed = run_of(edited, cache, start=0.5)
+    assert [(event.done, event.text) for event in told] == [
+        (done, "resumed after step 10 of 20") for done in range(11, 21)
+    ]
+    # A stronger edit of the same steps finds them again; one that begins earlier walks on from where it begins.
+    run_of(edited, cache, start=0.5, strength=2.0)
+    assert [event.done for event in told] == list(range(11, 21))
+    run_of(edited, cache, start=0.7)
+    assert [event.done for event in told] == list(range(11, 21)), "stored are every tenth, and where guidance changes"
+    assert torch.equal(resumed, run_of(edited, Cache(), start=0.5))
+    assert not torch.equal(resumed, run_of(plain, Cache()))
 
 
 def test_only_the_predicted_sample_is_edited(materials: Any) -> None:

@@ -103,6 +103,14 @@ def test_inversion_may_stop_on_the_way(materials: Any) -> None:
     assert (back.tensor - given.tensor).square().mean().sqrt() < 0.1
 
 
+def test_the_progress_of_an_inversion_counts_up(materials: Any) -> None:
+    told: list[tuple[int, int, str]] = []
+    context = Context(on_progress=lambda done, total, text, _: told.append((done, total, text)))
+    sample = Sample(materials.pixels(), PIXELS)
+    samplers.ddim_inversion(materials.denoiser(), respace(squared_cosine(), "8"), sample, strength=0.5, context=context)
+    assert told == [(1, 3, ""), (2, 3, ""), (3, 3, "")]
+
+
 def test_progress_counts_every_step_and_shows_the_predicted_picture(materials: Any) -> None:
     seen: list[tuple[int, int, Any]] = []
     context = Context(
@@ -130,16 +138,17 @@ def test_guidance_changed_late_resumes_from_the_stored_step(materials: Any) -> N
     conditional, unconditional, start = materials.denoiser(), materials.denoiser(""), materials.start()
     memo, schedule = Remembering(), respace(squared_cosine(), "8")
 
-    def late(scale: float, context: Context) -> tuple[torch.Tensor, list[int]]:
-        steps: list[int] = []
-        context = Context(memo=context.memo, on_progress=lambda done, *_: steps.append(done))
+    def late(scale: float, context: Context) -> tuple[torch.Tensor, list[tuple[int, str]]]:
+        steps: list[tuple[int, str]] = []
+        context = Context(memo=context.memo, on_progress=lambda done, _, text, __: steps.append((done, text)))
         guided = guidance.classifier_free_guidance(conditional, unconditional, scale, start=0.5)
         return samplers.ancestral_sampler(guided, schedule, start, context=context).tensor, steps
 
     _, first = late(2.0, Context(memo=memo))
     resumed, second = late(5.0, Context(memo=memo))
     fresh, _ = late(5.0, Context())
-    assert first == list(range(1, 9)) and second == [5, 6, 7, 8]
+    assert first == [(done, "") for done in range(1, 9)]
+    assert second == [(done, "resumed after step 4 of 8") for done in range(5, 9)]
     assert torch.equal(resumed, fresh)
 
 
