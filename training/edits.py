@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from .painters import to_bytes, to_pixels
 # Beyond the seeds of any recipe.
 _SEED = 10_000_000
 _BATCH = 50
+_NEAR = 0.1  # of the side
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -114,6 +116,11 @@ class DirectionMeasures:
         wanted = [changed(one, self.attribute, self.wanted) for one in self.sources.stated]
         return float(np.mean([_shows(judge(picture), one) for picture, one in zip(pictures, wanted, strict=True)]))
 
+    def stayed(self, pictures: NDArray[np.uint8]) -> float:
+        """The share of edited pictures whose solid stands within a tenth of the side of where it stood."""
+        pairs = zip(map(judge, self.sources.pictures), map(judge, pictures), strict=True)
+        return float(np.mean([_in_place(before, after) for before, after in pairs]))
+
     @torch.no_grad()
     def moved(self, pictures: NDArray[np.uint8]) -> float:
         """How far pictures moved along the text's direction in CLIP's space, on average."""
@@ -152,8 +159,16 @@ class DirectionMeasures:
         return {
             **{f"at strength {strength:g}": self.share(pictures) for strength, pictures in by_strength.items()},
             **{name: self.share(self.drawn(self.sources, change)) for name, change in ways.items()},
+            "one solid, where it stood, at strength 1": self.stayed(by_strength[1.0]),
             "correlation of strength (0 to 1) with the way in CLIP's space": float(way),
         }
+
+
+def _in_place(before: Reading, after: Reading) -> bool:
+    if not len(before.solids) == len(after.solids) == 1:
+        return False
+    (was,), (now,) = before.solids, after.solids
+    return math.hypot(now.x - was.x, now.y - was.y) < 2 * _NEAR  # places reach from -1 to 1
 
 
 def _shows(reading: Reading, stated: Statement) -> bool:

@@ -32,7 +32,13 @@ def direction(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sources_are_as_prompted_and_still_to_be_edited(direction: Path) -> None:
     found = DirectionMeasures(direction, WEIGHTS, 16)
     assert 0 < len(found.sources.stated) < 16
-    assert found.share(found.sources.pictures) == 0
+    assert found.share(found.sources.pictures) == 0 and found.stayed(found.sources.pictures) == 1
+    assert (
+        found.stayed(np.roll(found.sources.pictures, 6, axis=2))
+        < 1
+        == found.stayed(np.roll(found.sources.pictures, 1, axis=1))
+    )
+    assert found.stayed(np.full_like(found.sources.pictures, 240)) == 0
     plain = found.drawn(found.sources, found.change(0.0))
     assert np.abs(plain.astype(int) - found.sources.pictures).max() <= 1 and abs(found.moved(plain)) < 1e-3
     assert (found.drawn(found.sources, found.change(8.0)) != plain).any()
@@ -45,7 +51,7 @@ def test_a_direction_is_measured_with_the_minis_beside_it(direction: Path, tmp_p
     shutil.copy(direction, tmp_path / direction.name)
     found = measured(tmp_path / direction.name, 10, WEIGHTS)
     assert found is not None and found["at strength 0"] == 0
-    assert len(found) == 9 and all(-1 <= value <= 1 for value in found.values())
+    assert len(found) == 10 and all(-1 <= value <= 1 for value in found.values())
 
 
 def test_its_card_says_what_was_measured_and_that_no_picture_was_shown(direction: Path, tmp_path: Path) -> None:
