@@ -28,8 +28,9 @@ def write(prompt: ImagePrompt, prefix: str, context: Context) -> str:
 
 def dims(file: Path, **_: object) -> Mapping[str, int | str]:
     """The dims of a prompt in a file, from its header alone."""
-    batch, tokens, width = read_header(_checked(file)).shapes[_TOKENS]
-    return {"batch": batch, "tokens": tokens, "width": width}
+    header = read_header(_checked(file))
+    batch, tokens, width = header.shapes[_TOKENS]
+    return {"batch": batch, "tokens": tokens, "width": width, "adapter": header.metadata[_ADAPTER]}
 
 
 def read(path: Path) -> ImagePrompt:

@@ -18,7 +18,7 @@ from ..models.clip.image_encoder import ImageEncoder
 from ..models.ip_adapter import model as adapters
 from ..models.ip_adapter.apply import prompted
 from ..models.ip_adapter.model import AdapterModel, Combine
-from ..models.ip_adapter.presets import PRESETS
+from ..models.ip_adapter.presets import PRESETS, written_scales
 from . import image_prompt_files, inpainting
 from .adapter_sockets import ImagePrompt
 from .autoencoders import SUFFIXES
@@ -30,9 +30,15 @@ Weight = Annotated[float, Slider(min=-2.0, max=2.0, step=0.05)]
 
 
 def _adapter_dims(checkpoint: Path, **_: object) -> Mapping[str, int | str]:
-    spec = adapters.identify_adapter(checkpoint).spec
+    identity = adapters.identify_adapter(checkpoint)
+    spec = identity.spec
     seen = {"embedding" if spec.kind == "base" else "states": spec.image_width} if spec.image_width else {}
-    return {"width": spec.context_width, "context_width": str(spec.context_width), **seen}
+    return {
+        "width": spec.context_width,
+        "context_width": str(spec.context_width),
+        "adapter": identity.header.path.name,
+        **seen,
+    }
 
 
 def _encoder_dims(checkpoint: Path, activation: str = "stored", **_: object) -> Mapping[str, int | str]:
@@ -49,7 +55,7 @@ def load_ip_adapter(
     checkpoint: Checkpoint,
     faceid_plus_version: Literal["stored", "1", "2"] = "stored",
     context: Context = INJECTED,
-) -> Socket[AdapterModel, "embedding states width @context_width"]:
+) -> Socket[AdapterModel, "embedding states width @context_width @adapter"]:
     """Load an image-prompt adapter, strictly: plain, plus, full, of faces (FaceID, portrait, plus 1 and 2).
 
     Args:
@@ -94,13 +100,13 @@ def load_image_encoder(
 class EncodedPictures(NamedTuple):
     """Pictures as a prompt, and the prompt that stands for no picture."""
 
-    prompt: Socket[ImagePrompt, "_ tokens width"]
-    unconditional: Socket[ImagePrompt, "1 tokens width"]
+    prompt: Socket[ImagePrompt, "_ tokens width @adapter"]
+    unconditional: Socket[ImagePrompt, "1 tokens width @adapter"]
 
 
 @node(category="image prompts")
 def encode_image_prompt(
-    adapter: Socket[AdapterModel, "embedding states width"],
+    adapter: Socket[AdapterModel, "embedding states width @context_width @adapter"],
     encoder: Socket[ImageEncoder, "embedding states"],
     image: Socket[Image, "_ _ _ 3"],
     combine: Combine = "each",
@@ -114,7 +120,8 @@ def encode_image_prompt(
         encoder: The image encoder that the adapter was trained with.
         image: "batch height width 3" in [0, 1], of any size.
         combine: Of several: each makes an item of a batch; concatenate shows all of them to every item; average and
-            average directions make one of all; subtract takes the mean of the others from the first.
+            average directions (people call it norm average) make one of all; subtract takes the mean of the others
+            from the first; add is the sum of all.
 
     Returns: prompt, "batch tokens width"; unconditional, "1 tokens width", what the adapter was trained to see as no
         picture.
@@ -130,7 +137,7 @@ def encode_image_prompt(
 
 @node(category="image prompts")
 def encode_face_prompt(
-    adapter: Socket[AdapterModel, "embedding states width"],
+    adapter: Socket[AdapterModel, "embedding states width @context_width @adapter"],
     face: Annotated[str, File(folder="input", suffixes=(".safetensors",))],
     encoder: Socket[ImageEncoder, "embedding states"] | None = None,
     image: Socket[Image, "_ _ _ 3"] | None = None,
@@ -161,13 +168,17 @@ def encode_face_prompt(
     return EncodedPictures(ImagePrompt(tokens, adapter.file), ImagePrompt(none, adapter.file))
 
 
-@node(category="image prompts", title="Apply IP-Adapter", validate=interval)
+def _weights_are_read(by_layer: str) -> None:
+    written_scales(by_layer)
+
+
+@node(category="image prompts", title="Apply IP-Adapter", version=2, validate=(interval, _weights_are_read))
 def apply_ip_adapter(
     denoiser: Socket[Denoiser, "channels @space @sides @context_width"],
-    adapter: Socket[AdapterModel, "_ _ width @context_width"],
-    prompt: Socket[ImagePrompt, "_ _ width"],
+    adapter: Socket[AdapterModel, "_ _ width @context_width @adapter"],
+    prompt: Socket[ImagePrompt, "_ _ width @adapter"],
     scale: Weight = 1.0,
-    layers: Annotated[str, Choice(options=PRESETS)] = "even",
+    layers: Annotated[str, Choice(options=PRESETS)] = "linear",
     by_layer: Annotated[str, Text()] = "",
     start: Fraction = 0.0,
     end: Fraction = 1.0,
@@ -183,8 +194,10 @@ def apply_ip_adapter(
         adapter: The adapter that the prompt was encoded for.
         prompt: "1 or batch, tokens, width".
         scale: Weight of the picture against the text; 0 changes nothing, bit for bit.
-        layers: Which layers look at the picture: all evenly, rising or falling over the network, weak or strong
-            parts of it, or those of style and composition.
+        layers: Which layers look at the picture, as people know them: linear is all alike; ease in and out change
+            over the layers; input, middle and output are parts; style or composition alone (as IPAdapter plus has
+            them, or as InstantStyle does). For a precise style apply it to the conditional, and composition with the
+            same picture to the unconditional.
         by_layer: Instead of that, weights by the layers' published numbers, such as "1: 0.5, 15: 1".
         start, end: The part of the sampling steps, from 0 to 1, in which the picture is seen.
         region: Where it is seen, "batch height width" in [0, 1]: of x_t's size, or a whole multiple of that.
@@ -210,12 +223,12 @@ def apply_ip_adapter(
 
 @node(category="image prompts")
 def join_image_prompts(
-    first: Socket[ImagePrompt, "_ _ width"],
-    second: Socket[ImagePrompt, "_ _ width"],
-    third: Socket[ImagePrompt, "_ _ width"] | None = None,
+    first: Socket[ImagePrompt, "_ _ width @adapter"],
+    second: Socket[ImagePrompt, "_ _ width @adapter"],
+    third: Socket[ImagePrompt, "_ _ width @adapter"] | None = None,
     how: Literal["concatenate", "average"] = "concatenate",
     weight: Annotated[float, Slider(min=0.0, max=1.0, step=0.01)] = 0.5,
-) -> Socket[ImagePrompt, "_ _ width"]:
+) -> Socket[ImagePrompt, "_ _ width @adapter"]:
     """Show a denoiser several image prompts at once: all of their tokens, or a mixture of them.
 
     Args:
@@ -236,7 +249,7 @@ def join_image_prompts(
 
 @node(category="image prompts", effect=True)
 def save_image_prompt(
-    prompt: Socket[ImagePrompt, "_ tokens width"],
+    prompt: Socket[ImagePrompt, "_ tokens width @adapter"],
     prefix: Annotated[str, Text(cosmetic=True)] = "image-prompt",
     context: Context = INJECTED,
 ) -> None:
@@ -257,7 +270,7 @@ def save_image_prompt(
 def load_image_prompt(
     file: Annotated[str, File(folder="input", suffixes=(".safetensors",))],
     context: Context = INJECTED,
-) -> Socket[ImagePrompt, "batch tokens width"]:
+) -> Socket[ImagePrompt, "batch tokens width @adapter"]:
     """Load an image prompt that was saved.
 
     Args:

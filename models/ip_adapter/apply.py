@@ -24,7 +24,7 @@ def prompted(
     adapter: AdapterModel,
     tokens: Tensor,
     scale: float,
-    preset: str = "even",
+    preset: str = "linear",
     by_layer: str = "",
     mask: Tensor | None = None,
 ) -> Denoiser:

@@ -20,9 +20,9 @@ from .spec import IpAdapterSpec
 if TYPE_CHECKING:
     from .network import IpAdapter
 
-Combine = Literal["each", "concatenate", "average", "average directions", "subtract"]
+Combine = Literal["each", "concatenate", "average", "average directions", "subtract", "add"]
 """How several pictures become prompts: one for each item of a batch; all of their tokens one after another; or one
-embedding: their mean, their mean direction at their mean length, or the first less the mean of the others."""
+embedding: their mean, their mean direction at their mean length, the first less the others' mean, or their sum."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,8 @@ def _combined(value: Tensor, combine: Combine) -> Tensor:
         lengths = value.norm(dim=-1, keepdim=True)
         directions = F.normalize(value, dim=-1).mean(dim=0, keepdim=True)
         return F.normalize(directions, dim=-1) * lengths.mean(dim=0, keepdim=True)
+    if combine == "add":
+        return value.sum(dim=0, keepdim=True)
     return value[:1] - value[1:].mean(dim=0, keepdim=True)
 
 

@@ -4,35 +4,77 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from ...errors import GlidewireError
 
-_Shape = Callable[[float], float]
-# Of the place among the layers, from 0 (first on the way down) to 1 (last on the way up).
-_SHAPES: Mapping[str, _Shape] = {
-    "even": lambda place: 1.0,
-    "ease in": lambda place: place,
-    "ease out": lambda place: 1 - place,
-    "ease in-out": lambda place: 1 - abs(2 * place - 1),
-    "reverse in-out": lambda place: abs(2 * place - 1),
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer that attends to the context.
+
+    Args:
+        place: Its place in the order of evaluation (down, middle, up) over the number of layers, from 0 to below 1.
+        part: Of the U-Net.
+        deepest: Whether it lies in the last attending level on the way down, or in the first one on the way up.
+        last: Whether it is the last layer of its level.
+    """
+
+    place: float
+    part: Literal["down", "middle", "up"]
+    deepest: bool
+    last: bool
+
+
+_LEAST, _WEAK, _FIRST = 0.05, 0.2, 0.25
+"""What is left where a slope is lowest, of a weak part, and of the layout in the layers before its last one."""
+
+
+def _slope(height: float) -> float:
+    return _LEAST + (1 - _LEAST) * height
+
+
+def _from_middle(layer: _Layer) -> float:
+    return abs(2 * layer.place - 1)
+
+
+def _style(layer: _Layer) -> float:
+    """Neither layout nor what is drawn: without the deepest levels, but for the last layer of the way up's."""
+    if layer.part == "middle":
+        return 0.0
+    return float(not layer.deepest or (layer.part == "up" and layer.last))
+
+
+def _composition(layer: _Layer) -> float:
+    if layer.part != "down" or not layer.deepest:
+        return 0.0
+    return 1.0 if layer.last else _FIRST
+
+
+def _weak(*parts: str) -> Callable[[_Layer], float]:
+    return lambda layer: _WEAK if layer.part in parts else 1.0
+
+
+_WEIGHTS: Mapping[str, Callable[[_Layer], float]] = {
+    "linear": lambda layer: 1.0,
+    "ease in": lambda layer: _slope(1 - layer.place),
+    "ease out": lambda layer: _slope(layer.place),
+    "ease in-out": lambda layer: _slope(1 - _from_middle(layer)),
+    "reverse in-out": lambda layer: _slope(_from_middle(layer)),
+    "weak input": _weak("down"),
+    "weak output": _weak("up"),
+    "weak middle": _weak("middle"),
+    "strong middle": _weak("down", "up"),
+    "style transfer": _style,
+    "composition": _composition,
+    "strong style transfer": lambda layer: float(not (layer.part == "down" and layer.deepest)),
+    "style and composition": lambda layer: max(_style(layer), _composition(layer)),
+    "InstantStyle": lambda layer: float(layer.part == "up" and layer.deepest),
+    "InstantStyle layout": lambda layer: float(layer.part == "down" and layer.deepest),
 }
-_WEAK = 0.2
-# Weights of the way down, the middle and the way up.
-_PARTS: Mapping[str, tuple[float, float, float]] = {
-    "weak down": (_WEAK, 1.0, 1.0),
-    "weak middle": (1.0, _WEAK, 1.0),
-    "weak up": (1.0, 1.0, _WEAK),
-    "strong middle": (_WEAK, 1.0, _WEAK),
-    "up only": (0.0, 0.0, 1.0),
-}
-# Weights of the last attending level on the way down, and of the first one on the way up.
-_LEVELS: Mapping[str, tuple[float, float]] = {
-    "style": (0.0, 1.0),
-    "composition": (1.0, 0.0),
-    "style and composition": (1.0, 1.0),
-}
+PRESETS: tuple[str, ...] = tuple(_WEIGHTS)
 _LARGEST = 2.0
-PRESETS: tuple[str, ...] = (*_SHAPES, *_PARTS, *_LEVELS)
 _PAIR = re.compile(r"\s*(\d+)\s*[:=]\s*([-+]?(?:\d+\.?\d*|\.\d+))\s*")
 
 
@@ -41,30 +83,22 @@ def layer_scales(places: Mapping[int, str], preset: str, scale: float) -> dict[i
 
     Args:
         places: Where each layer that attends to the context lies, by number; see `additions.attention_places`.
-        preset: One of `PRESETS`. Shapes are straight lines over the layers in the order of evaluation; "style" is
-            the first attending level on the way up and "composition" the last one on the way down.
+        preset: One of `PRESETS`. With i of n layers in the order of evaluation, "ease in" falls as
+            0.05 + 0.95 (1 - i / n) and "ease out" rises; a weak part has 0.2. "InstantStyle" is the first attending
+            level on the way up, "InstantStyle layout" the last one on the way down.
         scale: What the preset's weights are multiplied by.
 
     Raises:
         GlidewireError: There is no such preset.
 
-    Source: Ye et al. 2023, eq. 5; Wang et al. 2024 (InstantStyle, 2404.02733) for style and composition.
+    Source: Ye et al. 2023, eq. 5; Wang et al. 2024 (InstantStyle, 2404.02733), section 3.2; the others are the
+        behaviour of the weight types of ComfyUI_IPAdapter_plus (2024) for Stable Diffusion 1, by level instead of by
+        number.
     """
-    order = _in_order(places)
-    if preset in _SHAPES:
-        last = max(len(order) - 1, 1)
-        weights = {number: _SHAPES[preset](index / last) for index, number in enumerate(order)}
-    elif preset in _PARTS:
-        of = dict(zip(("down", "middle", "up"), _PARTS[preset], strict=True))
-        weights = {number: of[places[number].split()[0]] for number in order}
-    elif preset in _LEVELS:
-        down = [places[number] for number in order if places[number].startswith("down")][-1:]
-        up = [places[number] for number in order if places[number].startswith("up")][:1]
-        of = {**dict.fromkeys(down, _LEVELS[preset][0]), **dict.fromkeys(up, _LEVELS[preset][1])}
-        weights = {number: of.get(places[number], 0.0) for number in order}
-    else:
+    if preset not in _WEIGHTS:
         raise GlidewireError("no such weights of layers", expected=" or ".join(PRESETS), got=repr(preset))
-    return {number: scale * weight for number, weight in sorted(weights.items())}
+    layers = _layers(places)
+    return {number: scale * _WEIGHTS[preset](layers[number]) for number in sorted(layers)}
 
 
 def written_scales(text: str) -> dict[int, float]:
@@ -85,7 +119,30 @@ def written_scales(text: str) -> dict[int, float]:
     return found
 
 
+def _layers(places: Mapping[int, str]) -> dict[int, _Layer]:
+    """What presets ask of each layer, by number."""
+    order = _in_order(places)
+    levels = [places[number] for number in order]
+    down = [level for level in levels if level.startswith("down")][-1:]
+    up = [level for level in levels if level.startswith("up")][:1]
+    return {
+        number: _Layer(
+            place=index / len(order),
+            part=_part(level),
+            deepest=level in (*down, *up),
+            last=level not in levels[index + 1 :],
+        )
+        for index, (number, level) in enumerate(zip(order, levels, strict=True))
+    }
+
+
 def _in_order(places: Mapping[int, str]) -> Sequence[int]:
-    """Layers in the order of evaluation: down, middle, up."""
-    parts = ("down", "middle", "up")
-    return sorted(places, key=lambda number: (parts.index(places[number].split()[0]), number))
+    """Layers in the order of evaluation."""
+    return sorted(places, key=lambda number: (_PARTS.index(_part(places[number])), number))
+
+
+_PARTS = ("down", "middle", "up")
+
+
+def _part(level: str) -> Literal["down", "middle", "up"]:
+    return next(part for part in _PARTS if level.startswith(part))

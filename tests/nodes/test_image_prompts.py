@@ -103,11 +103,16 @@ def test_several_pictures_become_prompts_in_named_ways(materials: Any) -> None:
     joined = encoded("concatenate")
     assert torch.equal(joined.prompt.tensor, each.flatten(0, 1)[None])
     assert joined.unconditional.tensor.shape == joined.prompt.tensor.shape
-    for combine in ("average", "average directions", "subtract"):
+    for combine in ("average", "average directions", "subtract", "add"):
         assert encoded(combine).prompt.tensor.shape == (1, 2, 8)
         twice = encoded(combine, pictures[:1].expand(2, -1, -1, -1)).prompt.tensor
-        if combine != "subtract":
+        if combine.startswith("average"):
             torch.testing.assert_close(twice, each[:1])
+    # Embeddings are combined, not their tokens.
+    vectors = encoder.embedding(pictures.movedim(-1, 1) * 2 - 1)
+    torch.testing.assert_close(encoded("add").prompt.tensor, adapter.network(image=vectors.sum(0, keepdim=True)))
+    less = adapter.network(image=vectors[:1] - vectors[1:])
+    torch.testing.assert_close(encoded("subtract").prompt.tensor, less)
     with pytest.raises(GlidewireError, match="no such way to combine pictures; expected each or concatenate"):
         encoded("multiply")
 
@@ -145,20 +150,46 @@ def test_presets_weigh_every_layer_of_any_network(materials: Any, preset: str) -
     assert all(0 <= scale <= 2 for scale in scales.values())
 
 
-def test_style_looks_on_the_way_up_and_composition_on_the_way_down() -> None:
-    # As Stable Diffusion's: published numbers run down, up, middle.
-    levels = [
-        *(f"down {level}" for level in (0, 0, 1, 1, 2, 2)),
-        *(f"up {level}" for level in (1, 1, 1, 2, 2, 2, 3, 3, 3)),
-    ]
-    places = {2 * index + 1: place for index, place in enumerate([*levels, "middle"])}
-    style, composition = (layer_scales(places, name, 1.0) for name in ("style", "composition"))
-    assert [number for number, scale in style.items() if scale] == [13, 15, 17]
-    assert [number for number, scale in composition.items() if scale] == [9, 11]
-    rising = layer_scales(places, "ease in", 1.0)
-    assert rising[1] == 0 and rising[29] == 1 and rising[11] < rising[31] < rising[13]
-    with pytest.raises(GlidewireError, match="no such weights of layers; expected even or ease in"):
-        layer_scales(places, "loud", 1.0)
+# As Stable Diffusion 1's: published numbers run down, up, middle; it evaluates down, middle, up.
+_LEVELS = [
+    *(f"down {level}" for level in (0, 0, 1, 1, 2, 2)),
+    *(f"up {level}" for level in (1, 1, 1, 2, 2, 2, 3, 3, 3)),
+    "middle",
+]
+_PLACES = {2 * index + 1: level for index, level in enumerate(_LEVELS)}
+_EVALUATED = [1, 3, 5, 7, 9, 11, 31, 13, 15, 17, 19, 21, 23, 25, 27, 29]
+
+
+@pytest.mark.parametrize(
+    ("preset", "weights"),
+    [
+        ("linear", dict.fromkeys(range(16), 1.0)),
+        ("style transfer", dict.fromkeys((*range(4), *range(9, 16)), 1.0)),
+        ("composition", {4: 0.25, 5: 1.0}),
+        ("strong style transfer", dict.fromkeys((*range(4), *range(6, 16)), 1.0)),
+        ("style and composition", dict.fromkeys((*range(4), 5, *range(9, 16)), 1.0) | {4: 0.25}),
+        ("weak input", dict.fromkeys(range(6), 0.2) | dict.fromkeys(range(6, 16), 1.0)),
+        ("weak middle", dict.fromkeys(range(16), 1.0) | {6: 0.2}),
+        ("weak output", dict.fromkeys(range(7), 1.0) | dict.fromkeys(range(7, 16), 0.2)),
+        ("strong middle", dict.fromkeys(range(16), 0.2) | {6: 1.0}),
+        ("ease in", {place: 1 - 0.95 * place / 16 for place in range(16)}),
+        ("ease out", {place: 0.05 + 0.95 * place / 16 for place in range(16)}),
+        ("ease in-out", {place: 1 - 0.95 * abs(place - 8) / 8 for place in range(16)}),
+        ("reverse in-out", {place: 0.05 + 0.95 * abs(place - 8) / 8 for place in range(16)}),
+        ("InstantStyle", dict.fromkeys((7, 8, 9), 1.0)),
+        ("InstantStyle layout", dict.fromkeys((4, 5), 1.0)),
+    ],
+)
+def test_presets_are_what_people_know_them_as(preset: str, weights: dict[int, float]) -> None:
+    found = layer_scales(_PLACES, preset, 0.5)
+    assert list(found) == sorted(_EVALUATED)
+    wanted = {number: 0.5 * weights.get(place, 0.0) for place, number in enumerate(_EVALUATED)}
+    assert found == pytest.approx(wanted)
+
+
+def test_a_preset_that_nobody_knows() -> None:
+    with pytest.raises(GlidewireError, match="no such weights of layers; expected linear or ease in"):
+        layer_scales(_PLACES, "loud", 1.0)
 
 
 def test_weights_are_written_by_layer(materials: Any) -> None:
@@ -217,6 +248,34 @@ def test_an_adapter_of_another_denoiser_is_caught_on_the_wire(materials: Any) ->
     assert "node p (Apply), input adapter: output ip_adapter of node a (Adapter) does not fit" in problem
     assert f"node m (Load) states context_width 16 ({other})" in problem
     assert f"node a (Adapter) states context_width 8 ({materials.ip_adapter_file})" in problem
+
+
+def test_a_prompt_of_another_adapter_is_caught_on_the_wire(materials: Any) -> None:
+    again = materials.saved(
+        "again.safetensors",
+        ip_adapter_checkpoint,
+        IpAdapterSpec(tokens=2, image_width=8, context_width=8, channels=(32,) * 4),
+    )
+
+    def problems(adapter: str, by_layer: str = "") -> list[str]:
+        calls = (
+            NodeCall("m", "GlidewireLoadLatentDenoiser", {"checkpoint": materials.latent_file()}),
+            NodeCall("d", "GlidewireLatentDenoiser", {"model": Wire("m", 0)}),
+            NodeCall("a", "GlidewireLoadIpAdapter", {"checkpoint": adapter}),
+            NodeCall("i", "GlidewireLoadImagePrompt", {"file": materials.image_prompt_file}),
+            NodeCall(
+                "p", "GlidewireApplyIpAdapter",
+                {"denoiser": Wire("d", 0), "adapter": Wire("a", 0), "prompt": Wire("i", 0), "by_layer": by_layer},
+            ),
+        )  # fmt: skip
+        found = check(Graph(calls), collect("glidewire.nodes"), materials.context.folders).problems
+        return [str(problem) for problem in found if problem.node == "p"]
+
+    assert problems(materials.ip_adapter_file) == []
+    (problem,) = problems(again)
+    assert "again.safetensors" in problem and materials.ip_adapter_file in problem
+    (problem,) = problems(materials.ip_adapter_file, "1: 200")
+    assert "by_layer" in problem and "the weight of layer 1 is out of range" in problem
 
 
 def test_an_encoder_of_another_width_is_caught_on_the_wire(materials: Any) -> None:
