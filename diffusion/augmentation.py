@@ -31,13 +31,22 @@ def conditioning_augmentation(
 
     Source: Saharia et al. 2022 (Imagen), appendix A.1; bilinear with aligned corners as in DeepFloyd IF.
     """
-    if not 0 <= level < 1:
-        raise GlidewireError("conditioning augmentation: impossible level", expected="0 to below 1", got=level)
+    schedule = schedule or squared_cosine()
+    step = noise_step(level, len(schedule))
     expected = (*low_res.shape[:2], *size)
     if tuple(noise.shape) != expected:
         raise GlidewireError("conditioning augmentation: wrong noise", expected=expected, got=tuple(noise.shape))
-    schedule = schedule or squared_cosine()
-    step = int(level * len(schedule))
     alpha_bar = schedule.alpha_bar[step].item()
     resized = F.interpolate(low_res, size, mode="bilinear", align_corners=True)
     return math.sqrt(alpha_bar) * resized + math.sqrt(1 - alpha_bar) * noise, step
+
+
+def noise_step(level: float, steps: int = 1000) -> int:
+    """s = int(level T): the step whose noise a level names, which the network is told.
+
+    Raises:
+        GlidewireError: If the level is not in [0, 1).
+    """
+    if not 0 <= level < 1:
+        raise GlidewireError("conditioning augmentation: impossible level", expected="0 to below 1", got=level)
+    return int(level * steps)

@@ -180,7 +180,7 @@ from .samplers import (
     noised_start,
     plms_sampler,
 )
-from .scene_world import judge_scenes, layout_overlap, render_scene, scene_map, scene_prompts
+from .scene_world import covered_share, judge_scenes, layout_overlap, render_scene, scene_map, scene_prompts
 from .schedules import noise_schedule, respace
 from .tiling import decode_latents_in_tiles, encode_latents_in_tiles
 from .token_orders import halton_sampler, maskgit_sampler
@@ -248,6 +248,7 @@ __all__ = [
     "combine_masks",
     "composable_guidance",
     "concatenate_images",
+    "covered_share",
     "crop_image",
     "ddim_inversion",
     "ddim_sampler",

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 import torch
 
-from ..diffusion.augmentation import conditioning_augmentation
+from ..diffusion.augmentation import conditioning_augmentation, noise_step
 from ..diffusion.denoiser import Denoiser, Leaf
 from ..diffusion.noise import SeededNoise
 from ..diffusion.schedules import NoiseSchedule, squared_cosine
@@ -16,7 +16,7 @@ from ..errors import GlidewireError
 from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket, socket_type
-from ..graph_runtime.widgets import File, Number, Seed, Slider, Text
+from ..graph_runtime.widgets import File, Number, Seed, Slider, Text, Wired
 from ..models.imagen import model as stages
 from ..models.imagen.model import ImagenModel, T5TextEncoder
 from .autoencoders import SUFFIXES
@@ -146,6 +146,7 @@ def imagen_upsampler_denoiser(
     level: Annotated[float, Slider(min=0.0, max=0.999, step=0.005)] = 0.25,
     seed: Annotated[int, Seed()] = 0,
     first_item: Annotated[int, Number(min=0, max=1_000_000)] = 0,
+    told: Annotated[float, Wired()] | None = None,
 ) -> Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"]:
     """An upsampler that sees a small picture, enlarged and noised, and is told the noise's level.
 
@@ -160,10 +161,13 @@ def imagen_upsampler_denoiser(
         level: Of the noise; IF was published with 0.25. All branches of a guidance want the same.
         seed: The seed of every item's noise.
         first_item: The number of the first item, see noise_start.
+        told: A level from 0 to below 1 that the upsampler is told in place of the noise's own, to see what it does
+            with a wrong one.
 
     Returns: A denoiser on "channels @space".
 
-    Raises: GlidewireError for a first stage, a sample of another space, or a condition that is no T5 text.
+    Raises: GlidewireError for a first stage, a sample of another space, a condition that is no T5 text, or a level
+        that is none.
 
     Source: Saharia et al. 2022 (Imagen), section 2.4 and appendix A.1.
     """
@@ -174,6 +178,8 @@ def imagen_upsampler_denoiser(
     seeds = SeededNoise((seed,) * len(small), first_item)
     noise = seeds.draw((small.shape[1], height, width), purpose="augmentation").to(small.device)
     noised, step = conditioning_augmentation(small, (height, width), level, noise)
+    if told is not None:
+        step = noise_step(told)
     noise_level = torch.full((len(small),), float(step), device=small.device)
     return Leaf(model.network, {**_states(text), "low_res": noised, "noise_level": noise_level})
 

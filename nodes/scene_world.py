@@ -162,6 +162,25 @@ def layout_overlap(
     return sum(shares) / len(shares)
 
 
+@node(category="scenes", by_value=True)
+def covered_share(image: Socket[Image, "_ side side 3"]) -> float:
+    """Measure how much of pictures of scenes the solids cover.
+
+    Args:
+        image: "batch side side 3" in [0, 1], 16 pixels or more.
+
+    Returns: The mean share of pixels within silhouettes, 0 to 1.
+
+    Raises: GlidewireError for pictures that are not square or too small, or where scipy is not installed.
+
+    Source: none (utility).
+    """
+    with _with_scipy():
+        from ..scenes.judge import silhouettes
+    shares = [float(silhouettes(picture).mean()) for picture in to_levels(image).numpy()]
+    return sum(shares) / len(shares)
+
+
 @contextmanager
 def _with_scipy() -> Iterator[None]:
     """Where the judge is imported, whose library is not among those that every user has."""

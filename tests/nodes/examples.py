@@ -218,6 +218,7 @@ EXAMPLES: dict[str, Example] = {
         "sample": m.sample(2),
         "width": 32,
         "height": 24,
+        "told": 0.1,
     },
     # bottleneck
     "load_pixel_denoiser": lambda m: {"checkpoint": m.pixel_file},
@@ -256,7 +257,7 @@ EXAMPLES: dict[str, Example] = {
         "denoiser": m.latent_denoiser(),
         "adapter": m.ip_adapter,
         "prompt": m.image_prompt(),
-        "layers": "style",
+        "layers": "style transfer",
         "region": m.mask(),
     },
     "join_image_prompts": lambda m: {"first": m.image_prompt(), "second": m.image_prompt(6)},
@@ -340,6 +341,7 @@ EXAMPLES: dict[str, Example] = {
     "scene_prompts": just(count=3),
     "scene_map": lambda m: {"image": m.picture(2), "kind": "edges"},
     "judge_scenes": lambda m: {"image": m.picture(2)},
+    "covered_share": lambda m: {"image": m.picture(2)},
     "layout_overlap": lambda m: {"first": m.picture(2), "second": m.picture(2)},
     # latent_pictures
     "latent_upscaling_denoiser": lambda m: {

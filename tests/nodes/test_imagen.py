@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from glidewire.diffusion.evaluator import evaluate
+from glidewire.diffusion.prediction import Step
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime.context import Context
 from glidewire.nodes import guidance_bounds, imagen, samplers
@@ -46,6 +48,20 @@ def test_more_noise_hides_more_of_the_small_picture_and_is_told(materials: Any) 
     )
     both = imagen.imagen_upsampler_denoiser(model, text, materials.sample(2), 16, 16, level=0.5)
     assert torch.equal(alone.conditioning["low_res"][0], both.conditioning["low_res"][1])
+
+
+def test_another_level_than_the_noises_may_be_told(materials: Any) -> None:
+    model, text, small = materials.imagen(True), materials.t5_text(), materials.sample(1)
+    own, other = (
+        imagen.imagen_upsampler_denoiser(model, text, small, 16, 16, level=0.3, told=told) for told in (None, 0.1)
+    )
+    assert torch.equal(own.conditioning["low_res"], other.conditioning["low_res"])
+    assert [float(leaf.conditioning["noise_level"]) for leaf in (own, other)] == [300, 100]
+    x_t, step = materials.pixels(), Step.of(materials.schedule, 1)
+    assert not torch.allclose(evaluate(own, x_t, step).value, evaluate(other, x_t, step).value, atol=1e-4)
+    for level in (1.0, -0.1, float("nan")):
+        with pytest.raises(GlidewireError, match="impossible level; expected 0 to below 1"):
+            imagen.imagen_upsampler_denoiser(model, text, small, 16, 16, told=level)
 
 
 def test_what_does_not_fit_is_told(materials: Any) -> None:

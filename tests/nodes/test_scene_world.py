@@ -7,7 +7,14 @@ import sys
 import pytest
 import torch
 from glidewire.errors import GlidewireError
-from glidewire.nodes.scene_world import judge_scenes, layout_overlap, render_scene, scene_map, scene_prompts
+from glidewire.nodes.scene_world import (
+    covered_share,
+    judge_scenes,
+    layout_overlap,
+    render_scene,
+    scene_map,
+    scene_prompts,
+)
 from glidewire.nodes.sockets import Image
 from glidewire.scenes import held_out_prompts
 
@@ -39,6 +46,18 @@ def test_a_layout_is_where_solids_stand_whatever_they_look_like() -> None:
     assert layout_overlap(*both) == 0.5
     with pytest.raises(GlidewireError, match=r"differ in number or size.*\(2, 48, 48, 3\).*\(1, 48"):
         layout_overlap(both[0], empty)
+
+
+def test_larger_solids_cover_more() -> None:
+    picture = torch.full((1, 48, 48, 3), 0.9)
+    assert covered_share(Image(picture)) == 0
+    shares = []
+    for side in (12, 24):
+        square = picture.clone()
+        square[:, 8 : 8 + side, 8 : 8 + side] = torch.tensor([0.8, 0.1, 0.1])
+        shares.append(covered_share(Image(square)))
+        assert shares[-1] == pytest.approx(side**2 / 48**2, rel=0.1)
+    assert covered_share(Image(torch.cat([picture, square]))) == pytest.approx(shares[1] / 2)
 
 
 def test_bad_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

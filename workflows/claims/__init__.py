@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import coverage, edits, guiding, inpainting, latents, pixels, priors
+from . import cascades, coverage, edits, guiding, inpainting, latents, pixels, priors
 from .study import Claim
 
 CLAIMS: Mapping[str, Claim] = {
@@ -14,5 +14,6 @@ CLAIMS: Mapping[str, Claim] = {
     **priors.CLAIMS,
     **latents.CLAIMS,
     **guiding.CLAIMS,
+    **cascades.CLAIMS,
     **edits.CLAIMS,
 }
