@@ -19,7 +19,7 @@ from ..models.ip_adapter import model as adapters
 from ..models.ip_adapter.apply import prompted
 from ..models.ip_adapter.model import AdapterModel, Combine
 from ..models.ip_adapter.presets import PRESETS, written_scales
-from . import image_prompt_files, inpainting
+from . import image_prompt_files, inpainting, masking
 from .adapter_sockets import ImagePrompt
 from .autoencoders import SUFFIXES
 from .guidance import Fraction, interval
@@ -200,12 +200,12 @@ def apply_ip_adapter(
             same picture to the unconditional.
         by_layer: Instead of that, weights by the layers' published numbers, such as "1: 0.5, 15: 1".
         start, end: The part of the sampling steps, from 0 to 1, in which the picture is seen.
-        region: Where it is seen, "batch height width" in [0, 1]: of x_t's size, or a whole multiple of that.
+        region: Where it is seen, "batch height width" from 0 to 1: of x_t's size, or a whole multiple of that.
 
     Returns: The denoiser with the image prompt, on the same "channels @space".
 
-    Raises: GlidewireError for a prompt of another adapter, an adapter of another denoiser, or (when run) a region of
-        another size.
+    Raises: GlidewireError for a prompt of another adapter, an adapter of another denoiser, a scale of more than 2
+        either way, or (when run) a region of another size.
 
     Source: Ye et al. 2023 (IP-Adapter), eq. 5.
     """
@@ -216,7 +216,7 @@ def apply_ip_adapter(
             got=prompt.adapter,
             hint="Encode the picture with this adapter.",
         )
-    mask = None if region is None else region[:, None].float()
+    mask = None if region is None else masking.region(region, "the image prompt's")
     inside = prompted(denoiser, adapter, prompt.tensor, scale, layers, by_layer, mask)
     return within(inside, denoiser, start, end)
 

@@ -36,6 +36,23 @@ def colour(text: str) -> Tensor:
         raise GlidewireError("this is no colour", expected='"#rrggbb" or a name such as red', got=repr(text)) from None
 
 
+def region(mask: Tensor, whose: str) -> Tensor:
+    """How much something counts in each place: a mask "batch height width" as float32 "batch 1 height width".
+
+    Raises:
+        GlidewireError: A value that is not from 0 to 1.
+    """
+    found = mask[:, None].float()
+    wrong = found[~((found >= 0) & (found <= 1))]
+    if wrong.numel():
+        raise GlidewireError(
+            f"{whose} region has values that are no shares",
+            expected="a mask from 0 (nowhere) to 1 (fully)",
+            got=f"{float(wrong[0]):g} in {wrong.numel()} of {found.numel()} places",
+        )
+    return found
+
+
 def box(height: int, width: int, sides: tuple[int, int, int, int]) -> Tensor:
     """1 inside of a box (left, top, right, bottom), "1 height width".
 

@@ -153,10 +153,17 @@ def under(denoiser: Denoiser, encoder: PromptEncoder, prompt: str) -> dict[int, 
     """The leaves of a guidance expression that are under a prompt, by their identity.
 
     Raises:
-        GlidewireError: None is.
+        GlidewireError: None is, or none attends to words.
     """
+    attending = [leaf for leaf in leaves(denoiser) if hasattr(leaf.network, "retold")]
+    if not attending:
+        raise GlidewireError(
+            "this network has no attention to words that can be reached",
+            expected="a U-Net that attends to a text: GLIDE, unCLIP's decoder, a latent one or IF, or a view of one",
+            got=", ".join(dict.fromkeys(type(leaf.network).__name__ for leaf in leaves(denoiser))),
+        )
     tensors, _ = encoder.encode_prompt(prompt)
-    found = {id(leaf): leaf for leaf in leaves(denoiser) if retold(leaf, tensors, tensors) is not None}
+    found = {id(leaf): leaf for leaf in attending if retold(leaf, tensors, tensors) is not None}
     if not found:
         raise GlidewireError(
             "no branch of the denoiser is under this prompt",

@@ -14,6 +14,7 @@ from ..diffusion import guidance, samplers, solvers, token_alignment
 from ..diffusion.denoiser import Denoiser, Leaf
 from ..diffusion.noise import SeededNoise
 from ..diffusion.prompt_to_prompt import CrossEdit, PromptToPrompt, SelfInjection, Window, word_windows
+from ..diffusion.prompt_weights import require_weight
 from ..diffusion.rewriting import with_leaves
 from ..diffusion.samplers import StepRecord
 from ..diffusion.schedules import NoiseSchedule
@@ -21,7 +22,7 @@ from ..diffusion.token_alignment import Tokenization
 from ..errors import GlidewireError
 from ..graph_runtime.context import Context
 from ..models.view import free_name
-from . import prompt_texts
+from . import masking, prompt_texts
 from .sampling import require_space, start_index
 from .sockets import Start
 
@@ -42,9 +43,10 @@ def word_weights(tokens: Tokenization, prompt: str, weights: str, region: Tensor
     inside = token_alignment.equalizer(tokens, prompt, factors)[None, :, None, None]
     if region is None:
         return inside
+    require_weight("what is outside of the region", outside)
     named = token_alignment.word_selection(tokens, prompt, list(factors))[None, :, None, None]
     beyond = torch.where(named > 0, torch.full_like(inside, outside), inside)
-    return beyond + (inside - beyond) * region[:, None].float()
+    return beyond + (inside - beyond) * masking.region(region, "the words'")
 
 
 def _changed(
@@ -69,7 +71,7 @@ def weighed(denoiser: Denoiser, branches: Mapping[int, Leaf], factors: Tensor) -
         return Leaf(view, {**leaf.conditioning, view.weights: weights})
 
     def make(network: Any) -> WeighedWords:
-        return WeighedWords(_attending(network), free_name(network, "words"))
+        return WeighedWords(network, free_name(network, "words"))
 
     return _changed(denoiser, branches, make, leaf_of)
 
@@ -85,19 +87,9 @@ def shown(denoiser: Denoiser, branches: Mapping[int, Leaf], selected: Tensor, pl
         return Leaf(view, {**leaf.conditioning, view.rows: marked})
 
     def make(network: Any) -> ShownWords:
-        return ShownWords(_attending(network), selected, places, free_name(network, "shown_words"))
+        return ShownWords(network, selected, places, free_name(network, "shown_words"))
 
     return _changed(denoiser, branches, make, leaf_of)
-
-
-def _attending(network: Any) -> Any:
-    if not hasattr(network, "unet"):
-        raise GlidewireError(
-            "this network has no attention to words that can be reached",
-            expected="a U-Net that attends to a text: GLIDE, unCLIP's decoder, a latent one or IF, or a view of one",
-            got=type(network).__name__,
-        )
-    return network
 
 
 @torch.no_grad()
@@ -194,7 +186,7 @@ def edited(
     def make(network: Any) -> Prompted:
         plan, schedule, selected = edit
         name = free_name(network, "prompt_to_prompt")
-        return Prompted(_attending(network), plan, schedule, selected, name=name)
+        return Prompted(network, plan, schedule, selected, name=name)
 
     return _changed(denoiser, branches, make, leaf_of)
 

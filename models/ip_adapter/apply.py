@@ -13,7 +13,7 @@ from ...errors import GlidewireError
 from ..additions import attention_kinds, attention_places
 from ..view import free_name
 from .model import AdapterModel
-from .presets import layer_scales, written_scales
+from .presets import layer_scales, require_scale, written_scales
 
 if TYPE_CHECKING:
     from .view import ImagePrompted
@@ -40,8 +40,10 @@ def prompted(
         mask: How much the tokens count in each place, "1 or batch, 1, height, width".
 
     Raises:
-        GlidewireError: The denoiser is of another kind than the adapter's, or as `ImagePrompted` and the presets.
+        GlidewireError: The denoiser is of another kind than the adapter's, the scale is out of range, or as
+            `ImagePrompted` and the presets.
     """
+    require_scale("the scale of an image prompt", scale)
     if scale == 0 and not adapter.spec.lora_rank:
         return denoiser
     views: dict[int, ImagePrompted] = {}

@@ -113,10 +113,14 @@ def written_scales(text: str) -> dict[int, float]:
         if pair is None:
             raise GlidewireError("weights of layers cannot be read", expected='such as "1: 0.5, 15: 1"', got=repr(part))
         found[int(pair[1])] = weight = float(pair[2])
-        if not abs(weight) <= _LARGEST:
-            limits = f"-{_LARGEST:g} to {_LARGEST:g}"
-            raise GlidewireError(f"the weight of layer {pair[1]} is out of range", expected=limits, got=weight)
+        require_scale(f"the weight of layer {pair[1]}", weight)
     return found
+
+
+def require_scale(what: str, scale: float) -> None:
+    """Raise a GlidewireError for a weight that is no number, or larger than 2 in size."""
+    if not abs(scale) <= _LARGEST:
+        raise GlidewireError(f"{what} is out of range", expected=f"-{_LARGEST:g} to {_LARGEST:g}", got=scale)
 
 
 def _layers(places: Mapping[int, str]) -> dict[int, _Layer]:

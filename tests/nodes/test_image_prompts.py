@@ -80,6 +80,14 @@ def test_a_region_keeps_the_rest_and_two_regions_make_the_whole(materials: Any) 
     wrong = apply_ip_adapter(denoiser, adapter, prompt, region=torch.ones(1, 12, 8))
     with pytest.raises(GlidewireError, match=r"region does not fit.*expected a mask of 8 x 8.*got 12 x 8\. Resize"):
         value(materials, wrong)
+    with pytest.raises(GlidewireError, match=r"region has values that are no shares; expected .* got -1 in 64 of 64"):
+        apply_ip_adapter(denoiser, adapter, prompt, region=-torch.ones(1, 8, 8))
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), -2.1, 1e9])
+def test_a_scale_out_of_range_is_told(materials: Any, scale: float) -> None:
+    with pytest.raises(GlidewireError, match=f"image prompt is out of range; expected -2 to 2; got {scale}"):
+        apply_ip_adapter(materials.latent_denoiser(), materials.ip_adapter, materials.image_prompt(), scale)
 
 
 def test_a_picture_is_seen_in_an_interval_of_the_steps(materials: Any) -> None:
