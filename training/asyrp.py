@@ -70,7 +70,7 @@ class AsyrpCourse(Course):
     tints: float = 0.0
     direction: str = "blue"
     run_steps: int = 20
-    start: float = 0.05
+    start: float = 0.15
     t_edit: int = 200
     keep: float = 3.0
     contrast: float = 1.0
