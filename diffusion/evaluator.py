@@ -174,6 +174,7 @@ def _check_batch(leaf: Leaf, count: int) -> None:
                 f"Condition {name!r} does not fit the batch",
                 expected=f"a first dimension of 1 or {count}",
                 got=f"shape {list(value.shape)}",
+                hint="Start from as many items as the condition has (repeat start makes them of one noise).",
             )
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ..diffusion import token_alignment
 from ..diffusion.denoiser import Denoiser
-from ..diffusion.prompt_to_prompt import require_window
 from ..diffusion.rewriting import within
 from ..diffusion.schedules import NoiseSchedule
-from ..errors import GlidewireError
 from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Slider, Text
 from ..models.ldm.text import TextEncoder
-from . import prompt_texts, word_runs
+from . import prompt_texts, word_checks, word_runs
 from .guidance import Fraction, interval
 from .prompt_texts import PromptEncoder
 from .sockets import Condition, Image, Mask, Start
@@ -24,51 +21,7 @@ Prompt = Annotated[str, Text(multiline=True)]
 Words = Annotated[str, Text()]
 
 
-def _weights_are_read(prompt: str, interpretation: str, syntax: str) -> None:
-    prompt_texts.read_weights(prompt, _syntax(interpretation, syntax))
-
-
-def _syntax(interpretation: str, syntax: str) -> str:
-    return ("a1111" if interpretation.startswith("a1111") else "comfy") if syntax == "same" else syntax
-
-
-def _weighed_are_there(prompt: str, weights: str) -> None:
-    prompt_texts.require_words(prompt, prompt_texts.weights_of(weights))
-
-
-def _shown_are_there(prompt: str, words: str) -> None:
-    prompt_texts.require_words(prompt, prompt_texts.words_of(words))
-
-
-def _targets_weighed_are_there(target: str, weights: str) -> None:
-    _weighed_are_there(target, weights)
-
-
-def _words_are_as_many(mode: str, source: str, target: str) -> None:
-    if mode == "replace":
-        token_alignment.require_equal_length(source, target)
-
-
-def _blended_are_there(source: str, target: str, blend_source: str, blend_target: str) -> None:
-    blend = prompt_texts.words_of(blend_source), prompt_texts.words_of(blend_target)
-    if bool(blend[0]) != bool(blend[1]):
-        raise GlidewireError("a local blend needs words of both prompts", expected="both or neither", got="one of them")
-    for prompt, words in zip((source, target), blend, strict=True):
-        prompt_texts.require_words(prompt, words)
-
-
-def _cross_window(cross_start: float, cross_end: float) -> None:
-    require_window("window of cross-attention", (cross_start, cross_end))
-
-
-def _self_window(self_start: float, self_end: float) -> None:
-    require_window("window of self-attention", (self_start, self_end))
-
-
-_EDIT = (_words_are_as_many, _targets_weighed_are_there, _blended_are_there, _cross_window, _self_window)
-
-
-@node(category="prompts", validate=_weights_are_read)
+@node(category="prompts", validate=word_checks.weights_are_read)
 def weighted_prompt(
     encoder: Socket[TextEncoder, "positions width"],
     prompt: Prompt = "",
@@ -94,12 +47,12 @@ def weighted_prompt(
 
     Source: the behaviour of ComfyUI 0.3.64 (2024) and of AUTOMATIC1111's stable-diffusion-webui.
     """
-    reads = _syntax(interpretation, syntax)
+    reads = word_checks.syntax_of(interpretation, syntax)
     states, _ = prompt_texts.weighted_states(encoder, prompt, reads, interpretation)
     return Condition({"context": states})
 
 
-@node(category="prompts", validate=(interval, _weighed_are_there))
+@node(category="prompts", validate=(interval, word_checks.weighed_are_there))
 def weigh_words(
     denoiser: Socket[Denoiser, "channels @space"],
     encoder: Socket[PromptEncoder, "..."],
@@ -137,7 +90,7 @@ def weigh_words(
     return within(inside, denoiser, start, end)
 
 
-@node(category="prompts", validate=_shown_are_there)
+@node(category="prompts", validate=word_checks.shown_are_there)
 def show_words(
     denoiser: Socket[Denoiser, "channels @space"],
     encoder: Socket[PromptEncoder, "..."],
@@ -180,7 +133,7 @@ def show_words(
     return Image(word_runs.heat(maps, (height, width)))
 
 
-@node(category="prompts", validate=_EDIT)
+@node(category="prompts", validate=word_checks.EDIT)
 def prompt_to_prompt(
     denoiser: Socket[Denoiser, "channels @space"],
     encoder: Socket[PromptEncoder, "..."],
@@ -197,6 +150,7 @@ def prompt_to_prompt(
     blend_target: Words = "",
     blend_threshold: Fraction = 0.3,
     blend_start: Fraction = 0.2,
+    word_windows: Words = "",
 ) -> Socket[Denoiser, "channels @space"]:
     """Edit a picture by its prompt, keeping its layout: the target's attention maps are made from the source's.
 
@@ -218,6 +172,8 @@ def prompt_to_prompt(
         blend_source, blend_target: Words of either prompt outside of whose region the source is kept; both or none.
         blend_threshold: Of the region, relative to the largest attention.
         blend_start: The part of the run from which the source is kept.
+        word_windows: Of single words of the target, in the place of cross_start and cross_end: "cone: 0.2" ends there,
+            "cone: 0.1-0.5" starts too.
 
     Returns: A denoiser of two items, source and target, on the same "channels @space".
 
@@ -229,10 +185,14 @@ def prompt_to_prompt(
     branches = prompt_texts.under(denoiser, encoder, source)
     tokens = prompt_texts.tokenization_for(branches, encoder)
     settings = word_runs.EditSettings(
-        mode, prompt_texts.weights_of(weights), (cross_start, cross_end), (self_start, self_end)
+        mode,
+        prompt_texts.weights_of(weights),
+        (cross_start, cross_end),
+        (self_start, self_end),
+        prompt_texts.windows_of(word_windows),
     )
     edit = word_runs.edit_of(tokens, source, target, len(schedule), settings)
-    _blended_are_there(source, target, blend_source, blend_target)
+    word_checks.blended_are_there(source, target, blend_source, blend_target)
     blend = prompt_texts.words_of(blend_source), prompt_texts.words_of(blend_target)
     shown = word_runs.blend_words(tokens, source, target, *blend) if blend[0] else None
     texts = encoder.encode_prompt(source)[0], encoder.encode_prompt(target)[0]

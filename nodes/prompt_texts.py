@@ -11,6 +11,7 @@ from torch import Tensor
 from ..diffusion import prompt_syntax, prompt_weights, token_alignment
 from ..diffusion.denoiser import Denoiser, Leaf
 from ..diffusion.prompt_syntax import Emphasis
+from ..diffusion.prompt_to_prompt import Window, require_window
 from ..diffusion.rewriting import leaves
 from ..diffusion.token_alignment import Tokenization
 from ..errors import GlidewireError
@@ -124,7 +125,10 @@ def weighted_states(encoder: TextEncoder, prompt: str, syntax: str, interpretati
     words: Any = encoder.tokenizer
     if not _is_clip(words):
         raise GlidewireError(
-            "prompt weights need CLIP's text encoder", expected="a start and an end token", got=type(words).__name__
+            "prompt weights need CLIP's text encoder",
+            expected="a start and an end token",
+            got=type(words).__name__,
+            hint="Weigh words in attention instead: that works with every text encoder.",
         )
     stretches = read_weights(prompt, syntax)
     if interpretation == "drop":
@@ -178,6 +182,27 @@ def retold(leaf: Leaf, before: Mapping[str, Tensor], after: Mapping[str, Tensor]
     """What of a leaf's condition is another under another text; None where it is not under the first one."""
     network: Any = leaf.network
     return network.retold(leaf.conditioning, before, after) if hasattr(network, "retold") else None
+
+
+def windows_of(text: str) -> dict[str | int, Window]:
+    """Words with parts of the run as users write them, "cone: 0.2, red: 0.1-0.5"; one number is an end.
+
+    Raises:
+        GlidewireError: A part that is no word with a window.
+    """
+    found: dict[str | int, Window] = {}
+    for part in words_of(text):
+        word, _, numbers = part.rpartition(":")
+        start, dash, end = numbers.partition("-")
+        try:
+            window = (float(start), float(end)) if dash else (0.0, float(start))
+        except ValueError:
+            raise GlidewireError(
+                "words with windows cannot be read", expected='such as "cone: 0.2, red: 0.1-0.5"', got=repr(part)
+            ) from None
+        require_window(f"window of {word.strip()!r}", window)
+        found[word.strip()] = window
+    return found
 
 
 def weights_of(text: str) -> dict[str | int, float]:

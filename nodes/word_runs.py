@@ -35,6 +35,7 @@ class EditSettings:
     weights: Mapping[str | int, float]
     cross: Window
     within: Window
+    words: Mapping[str | int, Window]
 
 
 def word_weights(tokens: Tokenization, prompt: str, weights: str, region: Tensor | None, outside: float) -> Tensor:
@@ -144,7 +145,7 @@ def edit_of(tokens: Tokenization, source: str, target: str, steps: int, settings
         parts["refinement"] = token_alignment.refinement(tokens, source, target)
     if settings.weights:
         parts["factors"] = token_alignment.equalizer(tokens, target, settings.weights)
-    alpha = word_windows(tokens, target, steps, settings.cross)
+    alpha = word_windows(tokens, target, steps, settings.cross, settings.words)
     return PromptToPrompt([CrossEdit(alpha, **parts)], SelfInjection(settings.within, steps))
 
 

@@ -84,6 +84,25 @@ def test_weights_and_glide_and_no_guidance_work_too(materials: Any) -> None:
         assert torch.equal(source, other) == equal
 
 
+def test_single_words_have_windows_of_their_own(materials: Any) -> None:
+    def target(**windows: Any) -> torch.Tensor:
+        return run(materials, edited(materials, target="a blue cube", mode="keep", self_end=0.0, **windows))[1]
+
+    whole = target(cross_end=0.5)
+    assert not torch.equal(target(cross_end=0.0, word_windows="cube: .5"), target(cross_end=0.0))
+    assert torch.equal(target(cross_end=0.5, word_windows="blue: 0.5"), whole)
+    assert not torch.equal(target(cross_end=0.5, word_windows="blue: 0"), whole)
+    assert not torch.equal(target(cross_end=0.5, word_windows="blue: 0.25-0.5"), whole)
+    for text, message in (
+        ("red: 0.5", "a word to edit is not in the prompt"),
+        ("blue: 0.5-0.2", "impossible window of 'blue'"),
+        ("blue: nan", "impossible window of 'blue'"),
+        ("blue", "windows cannot be read; expected such as \"cone: 0.2, red: 0.1-0.5\"; got 'blue'"),
+    ):
+        with pytest.raises(GlidewireError, match=message):
+            target(word_windows=text)
+
+
 def test_a_local_blend_keeps_the_source_outside_of_the_words(materials: Any) -> None:
     words = {"blend_source": "red", "blend_target": "blue", "blend_start": 0.0}
     everywhere, nowhere = (
@@ -123,6 +142,9 @@ def test_what_cannot_be_edited_is_told(materials: Any) -> None:
         denoiser = changes.pop("denoiser", None)
         with pytest.raises(GlidewireError, match=message):
             edited(materials, denoiser, **changes)
+    for count in (1, 3):
+        with pytest.raises(GlidewireError, match=rf"not fit the batch.*1 or {count}; got .*repeat start makes"):
+            run(materials, edited(materials), start(materials, count))
     with pytest.raises(GlidewireError, match=r"does not know this timestep.*Wire the schedule"):
         evaluate(edited(materials), start(materials), Step(0, 4, 12345, 0.5, 0.6, 0.4, 0.1, 0.0, 0.5, 0.5))
 
@@ -216,6 +238,8 @@ def test_networks_without_attention_to_words_are_refused(materials: Any) -> None
         ({"Edit.weights": "cone: nan"}, "weight of 'cone' is out of range; expected a number from -20 to 20; got nan"),
         ({"Edit.weights": "cone: 21"}, "weight of 'cone' is out of range; expected a number from -20 to 20; got 21"),
         ({"Edit.cross_start": 0.9}, "impossible window of cross-attention"),
+        ({"Edit.word_windows": "cube: 0.2"}, "a word to edit is not in the prompt.*got 'cube'"),
+        ({"Edit.word_windows": "cone: 0.2-2"}, "impossible window of 'cone'"),
         ({"Edit.self_start": 0.9}, "impossible window of self-attention"),
         ({"Edit.blend_source": "cube"}, "a local blend needs words of both prompts"),
         ({"Edit.blend_source": "cube", "Edit.blend_target": "cube"}, "a word to edit is not in the prompt.*got 'cube'"),
