@@ -23,7 +23,8 @@ def asymmetric(edited: Denoiser, plain: Denoiser, start: float = 0.0, end: float
     """Edit the predicted sample and not the direction: x_{t-1} = sqrt(abar') P_t(eps~) + D_t(eps).
 
     P_t, the predicted x_0, takes the edited noise, and D_t, which points to x_t, the plain one: with both of one
-    kind the edit cancels out. Variance channels are the edited prediction's.
+    kind the edit cancels out. Variance channels are the edited prediction's; where the plain one is stepped with
+    another noise than its own, as CFG++ and an earlier edit are, D_t takes that.
 
     Args:
         edited: Predicts eps~.
@@ -38,7 +39,9 @@ def asymmetric(edited: Denoiser, plain: Denoiser, start: float = 0.0, end: float
     """
 
     def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:
-        return replace(inputs["edited"], renoise_eps=inputs["plain"].eps(x_t, step))
+        plain = inputs["plain"]
+        noise = plain.eps(x_t, step) if plain.renoise_eps is None else plain.renoise_eps
+        return replace(inputs["edited"], renoise_eps=noise)
 
     return Combination(
         combine,

@@ -17,6 +17,7 @@ class Encoded:
 
     Attributes:
         h: The middle block's output, "batch channels height width".
+        middle: What edits put in its place for the way up, shaped as it; None for none.
         embedding: The time embedding with all that is added to it, "batch embedding_width".
         skips: In the order of the way down, "batch channels height width" each.
         states: The context that attention sees, "batch positions width"; None without one.
@@ -26,11 +27,18 @@ class Encoded:
     embedding: Tensor
     skips: tuple[Tensor, ...]
     states: Tensor | None = None
+    middle: Tensor | None = None
+
+    @property
+    def standing(self) -> Tensor:
+        """What the way up begins with."""
+        return self.h if self.middle is None else self.middle
 
     def rows(self, places: Tensor) -> Encoded:
         """Some rows of the batch, perhaps several times: int64 "rows" of places in it."""
-        states = None if self.states is None else self.states[places]
-        return Encoded(self.h[places], self.embedding[places], tuple(skip[places] for skip in self.skips), states)
+        states, middle = (None if value is None else value[places] for value in (self.states, self.middle))
+        skips = tuple(skip[places] for skip in self.skips)
+        return Encoded(self.h[places], self.embedding[places], skips, states, middle)
 
 
 class Halved(Protocol):
@@ -60,7 +68,7 @@ class Halved(Protocol):
             encoded: From `way_down`, perhaps other rows of it.
             conditioning: Of the same rows.
             additions: Whose attention terms are of the same rows; residuals belong to `way_down`.
-            h: Stands in for the middle block's output; None keeps it.
+            h: Stands in for the middle block's output, also where edits put something in its place; None keeps it.
         """
         ...
 
@@ -112,7 +120,7 @@ def way_up(
     unet: Any, encoded: Encoded, *, h: Tensor | None = None, attention: Mapping[str, Any] | None = None
 ) -> Tensor:
     """The way up of a U-Net; arguments as of `Halved.way_up` and `way_down`."""
-    h, skips = encoded.h if h is None else h, encoded.skips
+    h, skips = encoded.standing if h is None else h, encoded.skips
     context = {"encoder_hidden_states": encoded.states, "cross_attention_kwargs": attention}
     for block in unet.up_blocks:
         count = len(block.resnets)

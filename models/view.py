@@ -87,10 +87,13 @@ class UnetView(ABC):
         self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING
     ) -> Tensor:
         """One batched evaluation; see the denoiser's own."""
-        if not _prepared_names(self) <= conditioning.keys():
-            conditioning = self.prepare(conditioning)
+        conditioning = self.ready(conditioning)
         encoded = self.way_down(x_t, timesteps, conditioning, additions)
         return self.way_up(encoded, conditioning, additions).to(x_t.dtype)
+
+    def ready(self, conditioning: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A conditioning as `prepare` makes it, if it is not yet."""
+        return conditioning if _prepared_names(self) <= conditioning.keys() else self.prepare(conditioning)
 
     def way_down(
         self, x_t: Tensor, timesteps: Tensor, conditioning: Mapping[str, Tensor], additions: Additions = NOTHING

@@ -17,6 +17,7 @@ from ...diffusion.schedules import NoiseSchedule
 from ...errors import GlidewireError
 from ..checkpoint import identify, load_identified
 from ..registry import Identity
+from ..view import free_name
 from .spec import DeltaTensorSpec
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def _view(network: Any, directions: WeightedDirections, shows: bool) -> Bottlene
             got=type(network).__name__,
         )
     try:
-        return BottleneckEdit(network, [direction for direction, _ in directions.parts], shows=shows)
+        parts = [direction for direction, _ in directions.parts]
+        return BottleneckEdit(network, parts, shows=shows, name=free_name(network, "h"))
     except GlidewireError as problem:
         named = f" ({', '.join(directions.names)})" if directions.names else ""
         raise GlidewireError(

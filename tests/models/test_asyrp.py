@@ -241,7 +241,7 @@ def test_an_edit_and_the_plain_prediction_share_the_way_down() -> None:
     x, t = torch.randn(2, 3, 8, 8), torch.tensor([500, 500])
     rows: list[int] = []
     model.unet.mid_block.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
-    both = {"h_strengths": torch.cat([view.strengths(c)["h_strengths"].expand(2, -1) for c in ([0.7], ())])}
+    both = {"h.strengths": torch.cat([view.strengths(c)["h.strengths"].expand(2, -1) for c in ([0.7], ())])}
     together = view(torch.cat([x, x]), torch.cat([t, t]), both)
     assert rows == [2]
     torch.testing.assert_close(together[:2], view(x, t, view.strengths([0.7])))
@@ -349,7 +349,7 @@ def test_what_does_not_fit_is_told() -> None:
     view = BottleneckEdit(model, [DeltaBlocks(DeltaBlockSpec(channels=16, embedding_width=32, norm_groups=4))])
     with pytest.raises(GlidewireError, match="expected 1 numbers; got 2"):
         view.strengths([1.0, 2.0])
-    with pytest.raises(GlidewireError, match=r"'h_strengths' does not fit; expected 1 x 2 numbers; got nothing"):
+    with pytest.raises(GlidewireError, match=r"'h.strengths' does not fit; expected 1 x 2 numbers; got nothing"):
         view(torch.zeros(1, 3, 8, 8), torch.tensor([0]), {})
     with pytest.raises(GlidewireError, match=r"multiples of 2; got \(1, 3, 7, 8\)"):
         model(torch.zeros(1, 3, 7, 8), torch.tensor([0]), {})

@@ -110,6 +110,36 @@ def test_under_guidance_each_condition_has_a_way_down_of_its_own(unet_of: Callab
 
 
 @torch.no_grad()
+def test_an_edit_of_an_edited_denoiser_adds_up_and_takes_one_way_down(any_unet: Any) -> None:
+    network, condition = any_unet
+    first = edited(network)
+    second = BottleneckEdit(first, first.directions, name="again")
+    x, t = tensor(2, network.channels, 16, 16), torch.tensor([3, 700])
+    both = {name: torch.cat([value] * 2) for name, value in condition(1).items()}
+    rows: list[int] = []
+    hook = network.unet.mid_block.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+
+    def found(one: float, two: float) -> torch.Tensor:
+        return second(x, t, {**both, **first.strengths([one]), **second.strengths([two])})
+
+    expected = first(x, t, {**both, **first.strengths([0.7])})
+    for one, two in ((0.5, 0.2), (0.0, 0.7), (0.7, 0.0)):
+        torch.testing.assert_close(found(one, two), expected, atol=1e-4, rtol=1e-4)
+    hook.remove()
+    assert rows == [2] * 4
+    # Leaves that differ in either strength, or in both, share one row of the way down.
+    rows.clear()
+    hook = network.unet.mid_block.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+    strengths = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
+    plain, *others = (
+        Leaf(second, {**condition(1), **first.strengths([a]), **second.strengths([b])}) for a, b in strengths
+    )
+    evaluate(guidance.composable(others, plain, [1.0, 1.0, 1.0]), x[:1], STEP)
+    hook.remove()
+    assert rows == [1]
+
+
+@torch.no_grad()
 def test_views_of_a_denoiser_are_edited_too() -> None:
     denoiser, control = randomised(LatentDenoiser(UnetSpec(**SIZES))), randomised(ControlNet(ControlNetSpec(**SIZES)))
     adapter = randomised(
@@ -123,8 +153,15 @@ def test_views_of_a_denoiser_are_edited_too() -> None:
     view = edited(below)
     same = view(x, t, view.prepare({**condition, **view.strengths()}))
     torch.testing.assert_close(same, below(x, t, condition))
-    moved = view(x, t, view.prepare({**condition, **view.strengths([20.0])}))
+    strong = {**condition, **view.strengths([20.0])}
+    moved = view(x, t, view.prepare(strong))
     assert not torch.allclose(moved, same, atol=1e-3)
+    # In whichever order: an edit beneath other views is the same edit.
+    direction = view.directions
+    between = Controlled(BottleneckEdit(ImagePrompted(denoiser, adapter), direction), control)
+    beneath = Controlled(ImagePrompted(BottleneckEdit(denoiser, direction), adapter), control)
+    for other in (between, beneath):
+        torch.testing.assert_close(other(x, t, other.prepare(strong)), moved)
     wrong = DeltaBlocks(DeltaBlockSpec("ddpm", 1, 8, 32, norm_groups=4))
     with pytest.raises(GlidewireError, match=r"another bottleneck.*expected 16 channels; got 8\. Take directions"):
         BottleneckEdit(below, [wrong])

@@ -22,9 +22,9 @@ from glidewire.models import halves
 from glidewire.models.asyrp import checkpoint as asyrp_checkpoint
 from glidewire.models.asyrp.edit import load_directions
 from glidewire.models.asyrp.spec import DeltaBlockSpec, DeltaTensorSpec
-from glidewire.nodes import bottleneck
+from glidewire.nodes import bottleneck, control, guidance_attention, image_prompts
 from glidewire.nodes.bottleneck import edit_h_space
-from glidewire.nodes.guidance import classifier_free_guidance
+from glidewire.nodes.guidance import cfg_plus_plus_guidance, classifier_free_guidance
 
 
 def edited(materials: Any, denoiser: Any, **changes: Any) -> Any:
@@ -124,16 +124,71 @@ def test_only_the_predicted_sample_is_edited(materials: Any) -> None:
     assert symmetric.renoise_eps is None
 
 
+def test_edits_of_edits_add_up_and_step_along_the_plain_noise(materials: Any) -> None:
+    plain, schedule = materials.denoiser(), materials.schedule
+    early = edited(materials, plain, trained_steps=0, t_edit=schedule.timesteps[2])
+    later = edited(materials, early, trained_steps=0, t_edit=schedule.timesteps[1], strength=2.0)
+    found = [
+        [evaluate(each, materials.pixels(), Step.of(schedule, index)) for each in (plain, early, later)]
+        for index in (1, 2, 3)
+    ]
+    # Where both edit, both move the prediction, and neither what is stepped along.
+    assert not torch.allclose(found[0][2].value, found[0][1].value, atol=1e-3)
+    for one in found[0][1:]:
+        torch.testing.assert_close(one.renoise_eps, found[0][0].eps(materials.pixels(), Step.of(schedule, 1)))
+    # Then the second alone, then none.
+    assert torch.equal(found[1][1].value, found[1][0].value)
+    assert not torch.allclose(found[1][2].value, found[1][1].value, atol=1e-3)
+    assert torch.equal(found[2][2].value, found[2][0].value) and found[2][2].renoise_eps is None
+    back = edited(materials, edited(materials, plain), strength=-5.0)
+    torch.testing.assert_close(run(materials, back), run(materials, plain), atol=1e-3, rtol=1e-3)
+
+
+def test_an_edit_steps_along_what_its_guidance_steps_along(materials: Any) -> None:
+    guided = cfg_plus_plus_guidance(materials.denoiser(), materials.denoiser(""), 0.6)
+    step = Step.of(materials.schedule, 1)
+    found, unconditional = (
+        evaluate(each, materials.pixels(), step) for each in (edited(materials, guided), materials.denoiser(""))
+    )
+    torch.testing.assert_close(found.renoise_eps, unconditional.eps(materials.pixels(), step), atol=1e-5, rtol=1e-5)
+
+
+def test_adapters_and_attention_come_before_an_edit_or_after_it(materials: Any) -> None:
+    spec = DeltaBlockSpec(channels=32, embedding_width=128)
+    direction = load_directions(materials.folder / materials.saved("latent_f_t.safetensors", asyrp_checkpoint, spec))
+    step, x_t = Step.of(materials.schedule, 1), materials.latents().tensor
+
+    def edit(denoiser: Any) -> Any:
+        return edited(materials, denoiser, direction=direction)
+
+    def prompted(denoiser: Any) -> Any:
+        return image_prompts.apply_ip_adapter(denoiser, materials.ip_adapter, materials.image_prompt())
+
+    def controlled(denoiser: Any) -> Any:
+        return control.apply_control_net(denoiser, materials.control(), materials.picture(1, 64, 64))
+
+    def perturbed(denoiser: Any) -> Any:
+        return guidance_attention.perturbed_attention_guidance(denoiser, 2.0, "all")
+
+    plain = materials.latent_denoiser()
+    for wrap in (prompted, controlled, perturbed):
+        before, after, without = (
+            evaluate(each, x_t, step) for each in (edit(wrap(plain)), wrap(edit(plain)), wrap(plain))
+        )
+        torch.testing.assert_close(after.value, before.value, atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(after.value, without.value, atol=1e-3)
+
+
 def test_strengths_follow_steps_and_numbers(materials: Any) -> None:
     one = materials.direction()
     both = bottleneck.add_h_directions(one, one, first_scale=1.0, second_scale=-0.5)
     assert both.scales == (1.0, -0.5) and bottleneck.add_h_directions(both, None, one).scales == (1.0, -0.5, 1.0)
     leaf = edited(materials, materials.denoiser(), direction=both, strength=2.0, trained_steps=40)
-    c = leaf.inputs["edited"].conditioning["h_strengths"][0]
+    c = leaf.inputs["edited"].conditioning["h.strengths"][0]
     expected = torch.tensor([1.0, 2.0 * 10 / 2**0.5, -1.0 * 10 / 2**0.5])  # 40 trained steps, 4 of this run
     torch.testing.assert_close(c, expected)
     as_they_are = edited(materials, materials.denoiser(), direction=one, strength=2.0, trained_steps=0)
-    assert as_they_are.inputs["edited"].conditioning["h_strengths"].tolist() == [[1.0, 2.0]]
+    assert as_they_are.inputs["edited"].conditioning["h.strengths"].tolist() == [[1.0, 2.0]]
 
 
 def test_latent_and_pixel_models_are_edited_too(materials: Any) -> None:
