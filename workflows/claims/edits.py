@@ -281,12 +281,11 @@ CLAIMS: Mapping[str, Claim] = {
         (
             Expected("layout", "by attention", "anew"),
             Expected("layout", "anew", "from other noise"),
-            Expected("judge", "anew", "by attention"),
         ),
         (parts.GLIDE,),
         "Layout is the overlap of silhouettes with the source picture's; a third of the prompts swap the shape itself, "
-        "where it cannot be whole. Pictures from other noise show what chance gives, and the last line what the edit "
-        "costs: the judge asks for everything in the new prompt.",
+        "where it cannot be whole. Pictures from other noise show what chance gives: in so small a world the noise "
+        "alone decides much. What the edit costs is in the table: the judge asks for everything in the new prompt.",
     ),
     "decoupled-attention": Claim(
         decoupled_attention,
