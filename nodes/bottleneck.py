@@ -131,7 +131,8 @@ def edit_h_space(
     """Edit what a denoiser predicts by its bottleneck: x_{t-1} = sqrt(abar') P_t(eps edited) + D_t(eps).
 
     One way down and two ways up per step. After t_edit, and before the start, it is the denoiser itself: an edit that
-    starts late resumes from what is stored of the run without it.
+    starts late resumes from what is stored of the run without it. Edits of an edited denoiser add up, each with steps
+    and strengths of its own.
 
     Args:
         denoiser: Any U-Net under a condition (GLIDE, an unCLIP decoder, a latent denoiser, IF, a pixel model), or

@@ -122,8 +122,8 @@ class DeltaTensors(nn.Module):
         trained = self.spec.timesteps
         if self.spec.ignore_timestep:
             return torch.zeros_like(timesteps, dtype=torch.long)
-        # Timestep 0 holds the mean over all others where there are others.
-        first = 1 if trained[0] == 0 and len(trained) > 1 else 0
+        # In published files timestep 0 holds the mean over all others, where there are others.
+        first = 1 if self.spec.zero_is_mean and trained[0] == 0 and len(trained) > 1 else 0
         known = torch.tensor(trained[first:], device=timesteps.device, dtype=torch.float64)
         return first + (timesteps.double()[:, None] - known).abs().argmin(dim=1)
 

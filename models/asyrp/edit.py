@@ -201,7 +201,7 @@ def mean_directions(found: Mapping[int, Tensor], name: str, *, of_all_timesteps:
     if of_all_timesteps:
         means = {0: torch.stack([*means.values()]).mean(dim=0)}
     tensors = torch.stack([*means.values()])
-    spec = DeltaTensorSpec(tuple(means), tuple(tensors.shape[1:]), of_all_timesteps)
+    spec = DeltaTensorSpec(tuple(means), tuple(tensors.shape[1:]), of_all_timesteps, zero_is_mean=False)
     network = DeltaTensors(spec)
     with torch.no_grad():
         network.tensors.copy_(tensors.flatten(0, 1))

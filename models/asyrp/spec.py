@@ -93,11 +93,14 @@ class DeltaTensorSpec:
             direction for all timesteps.
         shape: Of each tensor: "channels height width", or with a 1 before it.
         ignore_timestep: Whether timestep 0's direction is used throughout.
+        zero_is_mean: Whether timestep 0's direction beside others is the mean over those, as in published files, and
+            not that of timestep 0 itself.
     """
 
     timesteps: tuple[int, ...] = (0,)
     shape: tuple[int, ...] = (512, 8, 8)
     ignore_timestep: bool = False
+    zero_is_mean: bool = True
 
     def __post_init__(self) -> None:
         right = bool(self.timesteps) and list(self.timesteps) == sorted(set(self.timesteps))

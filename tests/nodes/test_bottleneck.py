@@ -219,7 +219,7 @@ def test_a_mean_direction_stands_for_f_t(materials: Any) -> None:
         run(materials, edited(materials, materials.denoiser(), **{**options, "direction": each}))
         for each in (mean, materials.direction())
     )
-    torch.testing.assert_close(again, expected, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(again, expected, atol=1e-5, rtol=1e-5)
     everywhere = bottleneck.mean_h_direction(**walk, **settings, of_all_timesteps=True, context=materials.context)
     assert everywhere.parts[0][0].spec.timesteps == (0,)
     assert run(materials, edited(materials, materials.denoiser(), direction=everywhere)).isfinite().all()
