@@ -12,9 +12,9 @@ WORLD = (
 
 _DIRECTION = (
     "A direction in the bottleneck of `mini-glide-base` (Kwon et al. 2023, Asyrp): a small network f_t that makes the "
-    "solid that is drawn {}, in the published layout. Add it between timesteps 850 and 200 of a run of 20 steps."
+    "solid that is drawn {}, in the published layout. Add it between timesteps {} and 200 of a run of 20 steps."
 )
-_DIRECTIONS = {"blue": "blue", "large": "large", "sphere": "a sphere"}
+_DIRECTIONS = {"blue": ("blue", 950), "large": ("large", 850), "sphere": ("a sphere", 850)}
 _EDITED = (
     "pictures drawn without noise in 20 steps, of which those are kept that are as their prompt says and do not show "
     "yet what they shall; share of them in which, once edited, the judge (`scenes/judge.py`) finds one solid that has "
@@ -60,7 +60,7 @@ MEASURED: Mapping[str, str] = {
 """What the figures of a card are about, where they are not of fresh scenes that an encoder sees."""
 
 INTRODUCTIONS: Mapping[str, str] = {
-    **{f"mini-asyrp-{name}": _DIRECTION.format(words) for name, words in _DIRECTIONS.items()},
+    **{f"mini-asyrp-{name}": _DIRECTION.format(*what) for name, what in _DIRECTIONS.items()},
     "mini-ip-adapter": (
         "IP-Adapter (Ye et al. 2023) at toy size, in the published layout: `mini-ldm`, which stays as it is, attends "
         "to four tokens that are made of `mini-clip`'s embedding of a picture. It was shown colours that captions left "
