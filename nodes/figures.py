@@ -99,7 +99,7 @@ def table(
     return tables.markdown(columns, labels, [name.strip() for name in names.split(",")] if names else [], digits)
 
 
-@node(category="figures")
+@node(category="figures", version=2)
 def plot(
     y: Floats,
     x: Floats | None = None,

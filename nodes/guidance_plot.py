@@ -32,7 +32,7 @@ class GuidancePlots(NamedTuple):
     angles: Socket[Image, "1 height width 3"]
 
 
-@node(category="guidance")
+@node(category="guidance", version=2)
 def plot_guidance(
     denoiser: Socket[Denoiser, "channels @space"],
     schedule: Socket[NoiseSchedule, "_"],
@@ -60,9 +60,9 @@ def plot_guidance(
 
     Source: Sadat et al. 2024 (APG, 2410.02416); Kynkäänniemi et al. 2024 (2404.07724).
     """
-    found = _walked(denoiser, schedule, start, of, clip, context)
+    name, found = _walked(denoiser, schedule, start, of, clip, context)
     drawn = [
-        Image(plotting.drawn(_lines(found, which), (width, height), title, ("step", unit)))
+        Image(plotting.drawn(_lines(found, which), (width, height), f"{title} of {name}", ("step", unit)))
         for which, (title, unit) in enumerate((("norms", "root mean square"), ("angles", "degrees")))
     ]
     return GuidancePlots(*drawn)
@@ -75,7 +75,8 @@ Measured = Mapping[int, tuple[Mapping[str, float], Mapping[str, float]]]
 @torch.no_grad()
 def _walked(
     denoiser: Denoiser, schedule: NoiseSchedule, start: Start, of: str, clip: bool, context: Context
-) -> Measured:
+) -> tuple[str, Measured]:
+    """The name of the guidance that is meant, and its lengths and angles."""
     sampling.require_space(denoiser, start.space)
     found: dict[int, tuple[Mapping[str, float], Mapping[str, float]]] = {}
     names: dict[str, None] = {}
@@ -86,6 +87,7 @@ def _walked(
         named = {name: each for name, each in inputs.items() if name in node.inputs}
         if len(named) < 2:
             return
+        names.pop(node.name, None)
         names[node.name] = None
         # The outermost is told last.
         if isinstance(step, Step) and of in ("", node.name):
@@ -103,10 +105,10 @@ def _walked(
     if not found:
         raise GlidewireError(
             f"there is no guidance {of!r} in this denoiser" if of and names else "nothing is combined in this denoiser",
-            expected=" or ".join(names) or "a guidance of two predictions or more",
+            expected=" or ".join(sorted(names)) or "a guidance of two predictions or more",
             got=of or "a denoiser alone",
         )
-    return found
+    return of or list(names)[-1], found
 
 
 def _lines(found: Measured, which: int) -> list[plotting.Line]:

@@ -91,11 +91,11 @@ class _Plot:
         em = self.letters
         widest = max(self.pen.textlength(f"{tick:g}", self.font) for tick in round_ticks(*self.y))
         self.left, self.right = widest + 1.5 * em, canvas.width - 1.5 * em
-        legend = 1.6 * em if len(lines) > 1 or lines[0].name else 0
-        self.top, self.bottom = (
-            (2.2 * em if title else em) + (1.2 * em if axes[1] else 0) + legend,
-            canvas.height - (3.6 * em if axes[0] else 2.2 * em),
-        )
+        self.rows = self._legend_rows()
+        legend = 1.6 * em + 1.3 * em * (len(self.rows) - 1) if len(lines) > 1 or lines[0].name else 0
+        self.bottom = canvas.height - (3.6 * em if axes[0] else 2.2 * em)
+        top = (2.2 * em if title else em) + (1.2 * em if axes[1] else 0) + legend
+        self.top = min(top, self.bottom - 2 * em)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where a point lies on the canvas."""
@@ -130,9 +130,27 @@ class _Plot:
                     reach = 3 * _SMOOTHING
                     self.pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=shade)
 
+    def _legend_rows(self) -> list[list[int]]:
+        """Which lines' names stand in each row of the legend, lowest first; the unit of y stands before the lowest."""
+        rows: list[list[int]] = [[]]
+        room = self.right - 1.4 * self.letters - self.pen.textlength(self.axes[1], self.font)
+        for index in reversed(range(len(self.lines))):
+            needed = self._width(index)
+            if rows[-1] and needed > room:
+                rows.append([])
+                room = self.right - 0.4 * self.letters
+            rows[-1].insert(0, index)
+            room -= needed + self.letters
+        return rows
+
+    def _width(self, index: int) -> float:
+        return self.pen.textlength(self.lines[index].name, self.font)
+
     def _legend(self) -> None:
-        em, right = self.letters, self.right
-        for index, line in reversed(list(enumerate(self.lines))):
-            shade = COLOURS[index % len(COLOURS)]
-            self.pen.text((right, self.top - 0.7 * em), line.name, fill=shade, font=self.font, anchor="rs")
-            right -= self.pen.textlength(line.name, self.font) + em
+        em = self.letters
+        for row, indices in enumerate(self.rows):
+            right, base = self.right, self.top - 0.7 * em - 1.3 * em * row
+            for index in reversed(indices):
+                shade = COLOURS[index % len(COLOURS)]
+                self.pen.text((right, base), self.lines[index].name, fill=shade, font=self.font, anchor="rs")
+                right -= self._width(index) + em

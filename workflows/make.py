@@ -10,6 +10,7 @@ from . import (
     adapter_pages,
     editing,
     glide_pages,
+    guidance_pages,
     guiding_pages,
     imagen_pages,
     inpainting_pages,
@@ -28,6 +29,7 @@ WEIGHTS = FOLDER.parent / "weights"
 WRITTEN: Mapping[str, Shipped] = {
     **glide_pages.WORKFLOWS,
     **guiding_pages.WORKFLOWS,
+    **guidance_pages.WORKFLOWS,
     **inpainting_pages.WORKFLOWS,
     **upsampling_pages.WORKFLOWS,
     **unclip_pages.WORKFLOWS,

@@ -111,6 +111,20 @@ def test_lines_of_a_plot_go_up_where_numbers_do() -> None:
     assert not torch.equal(two, picture)
 
 
+def test_a_legend_too_wide_for_one_row_is_broken_and_none_of_it_is_lost() -> None:
+    names = "the first of the lines, the second of the lines, the third of the lines"
+
+    def blue_letters(width: int) -> float:
+        # The first line lies at the bottom, so that what is blue above the middle is its name.
+        picture = plot(
+            [0.0, 0.0], second=[1.0, 1.0], third=[2.0, 2.0], names=names, y_label="degrees", width=width, height=300
+        )
+        upper = picture[0, :150]
+        return (upper[..., 2] - upper[..., 1]).clamp(min=0).sum().item()
+
+    assert blue_letters(320) == pytest.approx(blue_letters(1200), rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
