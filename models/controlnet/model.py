@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...diffusion.denoiser import Denoiser, Leaf
@@ -133,20 +134,27 @@ def _number(text: str) -> float:
 
 
 def picture_kind(picture: Tensor) -> Tensor:
-    """Numbers that tell drawings, maps and photographs apart: colour, darkness, flatness and contrast, each in [0, 1].
+    """Numbers that tell drawings, maps and photographs apart: colour, darkness, flatness, contrast and variety.
 
     Args:
         picture: "batch 3 height width" in [-1, 1].
 
     Returns:
-        "batch 4".
+        "batch 5", the first four in [0, 1]; variety, which tells most, in [0, 2].
     """
     colour = (picture.amax(1) - picture.amin(1)).flatten(1).mean(1) / 2
     grey = picture.mean(1)
     dark = (grey < -0.8).flatten(1).float().mean(1)
     steps = (grey[:, :, 1:] - grey[:, :, :-1]).abs()
     flat = (steps < 2 / 255).flatten(1).float().mean(1)
-    return torch.stack([colour, dark, flat, grey.flatten(1).std(1)], dim=1)
+    return torch.stack([colour, dark, flat, grey.flatten(1).std(1), 2 * _variety(picture)], dim=1)
+
+
+def _variety(picture: Tensor, levels: int = 8) -> Tensor:
+    """The entropy of a picture's colours, of so many levels a channel, over that of evenly many of all; "batch"."""
+    red, green, blue = ((picture + 1) / 2 * levels).long().clamp(0, levels - 1).flatten(2).unbind(1)
+    colours = F.one_hot((red * levels + green) * levels + blue, levels**3).float().mean(1)
+    return torch.special.entr(colours).sum(1) / math.log(levels**3)
 
 
 def looks_like_target(source: Tensor, target: Tensor, query: Tensor) -> bool:

@@ -13,9 +13,12 @@ from glidewire.graph_runtime.check import check
 from glidewire.graph_runtime.context import Context
 from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
 from glidewire.graph_runtime.registry import collect
-from glidewire.models.controlnet.model import TASKS
+from glidewire.models.controlnet.model import TASKS, looks_like_target
 from glidewire.nodes import control as nodes
 from glidewire.nodes.guidance import classifier_free_guidance
+from glidewire.nodes.inpainting import to_pixels
+from glidewire.nodes.scene_world import render_scene, scene_map
+from glidewire.nodes.sockets import Image
 
 
 def value(materials: Any, denoiser: Any, index: int = 1) -> torch.Tensor:
@@ -87,6 +90,20 @@ def test_a_query_of_the_targets_kind_is_warned_of(materials: Any) -> None:
         )
         assert bool(said) == warned
     assert "Exchange source and target, or take another query." in said[0]
+
+
+@pytest.mark.parametrize("kind", ["edges", "segmentation"])
+def test_most_queries_on_the_wrong_side_are_noticed_and_few_on_the_right(kind: str) -> None:
+    pictures = [to_pixels(render_scene(seed, 32).image) for seed in range(33)]
+    maps = [to_pixels(scene_map(Image((picture.movedim(1, -1) + 1) / 2), kind)) for picture in pictures]
+    others = [(index, index + 1) for index in range(32)]
+    noticed = sum(looks_like_target(pictures[one], maps[one], maps[two]) for one, two in others)
+    mistaken = sum(looks_like_target(pictures[one], maps[one], pictures[two]) for one, two in others)
+    assert noticed >= 24 and mistaken <= 4
+    # The other way round, of maps pictures: those differ so much from one another that fewer are noticed.
+    noticed = sum(looks_like_target(maps[one], pictures[one], pictures[two]) for one, two in others)
+    mistaken = sum(looks_like_target(maps[one], pictures[one], maps[two]) for one, two in others)
+    assert noticed > mistaken == 0
 
 
 def test_the_six_tasks_have_their_texts() -> None:
