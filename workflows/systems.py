@@ -21,7 +21,7 @@ from .make import FOLDER
 
 CATEGORIES = (
     "glide", "unclip", "paella", "latent diffusion", "embeddings", "clip",
-    "imagen", "image prompts", "control", "bottleneck", "prompts",
+    "imagen", "image prompts", "control", "bottleneck", "prompts", "guidance",
 )  # fmt: skip
 """Every node of these categories stands in the table."""
 
@@ -138,6 +138,35 @@ SYSTEMS: dict[str, tuple[Component, ...]] = {
         Component("Asyrp's timesteps and boost", "edit_timesteps boosted_sampler", "", "asyrp_t_edit"),
         Component("prompt-to-prompt", "prompt_to_prompt", "", "prompt_to_prompt", "mini-glide-base"),
         Component("attention to words", "show_words", "", "", "mini-glide-base mini-ldm"),
+    ),
+    "Guidance, of every system": (
+        Component("classifier-free: any space", "classifier_free_guidance", "", "guidance_formulas guidance_diffusers"),
+        Component("at scales that change", "scale_schedule"),
+        Component("in an interval of noise levels", "noise_level_interval", "", "guidance_formulas"),
+        Component("CFG++: any but tokens", "cfg_plus_plus_guidance", "", "guidance_formulas"),
+        Component("APG: any but tokens", "adaptive_projected_guidance", "", "guidance_formulas guidance_diffusers"),
+        Component("autoguidance: any space", "autoguidance", "", "guidance_diffusers"),
+        Component("CFG-Zero*: any space", "zero_star_guidance", "", "guidance_diffusers"),
+        Component("TCFG: any space", "tangential_guidance", "", "guidance_diffusers"),
+        Component("MAMBO-G: any space", "magnitude_aware_guidance", "", "guidance_diffusers"),
+        Component("FDG: whatever has rows and columns", "frequency_decoupled_guidance", "", "guidance_diffusers"),
+        Component("CADS: any space", "annealed_condition"),
+        Component("AND, NOT: any space", "composable_guidance", "", "guidance_formulas"),
+        Component("negative prompt: any space", "negative_prompt_guidance"),
+        Component("Perp-Neg: any space", "perpendicular_negative_guidance", "", "guidance_formulas"),
+        Component("image and text: any space", "image_and_text_guidance", "", "guidance_formulas"),
+        Component("rescale: any space", "rescale_guidance", "", "guidance_diffusers"),
+        Component("thresholds: any but tokens", "dynamic_threshold static_threshold", "",
+                  "guidance_formulas if_dynamic_threshold"),
+        Component("PAG: U-Nets", "perturbed_attention_guidance", "", "guidance_diffusers"),
+        Component("SLG: U-Nets", "skip_layer_guidance", "", "guidance_diffusers"),
+        Component("SEG: U-Nets", "smoothed_energy_guidance", "", "guidance_diffusers"),
+        Component("SAG: U-Nets", "self_attention_guidance"),
+        Component("by gradients: pictures", "clip_guidance noised_clip_guidance classifier_guidance", "",
+                  "guidance_formulas glide_noised_clip"),
+        Component("by gradients: latents", "latent_clip_guidance latent_noised_clip_guidance"),
+        Component("elsewhere otherwise", "denoise_by_region known_region"),
+        Component("looking at it", "plot_guidance watch_clip_score"),
     ),
 }  # fmt: skip
 
