@@ -22,7 +22,7 @@ from ..scenes.world import GROUNDS, SHAPES
 from . import batches
 from .painters import to_bytes, to_pixels
 
-SCALES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SCALES = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 GUIDANCE, SPACING = 3.0, "30"
 # Beyond the seeds of any pool.
 _FIRST_SEED = 10_000_000

@@ -3,38 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
-from ..nodes import glide, guidance_attention, guidance_plot, images, prompt_editing, samplers, schedules, values
+from ..nodes import (
+    glide,
+    guidance,
+    guidance_attention,
+    guidance_plot,
+    images,
+    prompt_editing,
+    samplers,
+    schedules,
+    values,
+)
 from . import parts
 from .page import Page, Shipped
 from .parts import Glide, sheet
 
-_TEXTS = {
-    "Source": "a large red cube left of a small blue sphere",
-    "Target": "a large red cone left of a small blue sphere",
-}
+_SOURCE = "a red cube left of a blue sphere"
+# What is done, the target prompt, the word that it is about, and words with weights.
+_EDITS = (
+    ("replace", "a green cube left of a blue sphere", "green", ""),
+    ("refine", "a red cube left of a blue sphere on slate ground", "slate ground", ""),
+    ("reweight", _SOURCE, "blue", "blue: -2"),
+)
 
 
 def prompt_to_prompt(page: Page) -> None:
-    """A word is swapped in a picture's prompt, with the layout kept, beside a new picture of the same noise."""
+    """A word is swapped, a phrase is added and a word is weighed in a picture's prompt, with the layout kept."""
     loaded = Glide.load(page, "50")
-    with page.group("Two prompts, and guidance towards each"):
-        prompts = {name: page.titled(f"{name} prompt", values.text(text)) for name, text in _TEXTS.items()}
-        guided = {name: loaded.guided(prompt, name) for name, prompt in prompts.items()}
-    with page.group("Attention of the target from the source's (Hertz et al. 2022, section 3)"):
-        source, target = prompts["Source"], prompts["Target"]
-        edit = page.titled(
-            "Edit",
-            prompt_editing.prompt_to_prompt(guided["Source"], loaded.model, loaded.steps, source, target, "replace"),
-        )
-    with page.group("From one noise: source, edit, and the target by itself"):
-        start = page.titled("Noise", samplers.noise_start(guided["Source"], 32, 32, seed=4))
+    with page.group("A picture and its noise"):
+        source = page.titled("Source prompt", values.text(_SOURCE))
+        guided = loaded.guided(source, "Source")
+        start = page.titled("Noise", samplers.noise_start(guided, 32, 32, seed=1))
         twice = page.titled("Twice", prompt_editing.repeat_start(start, 2))
-        pair = page.titled("Source and edit", samplers.ddim_sampler(edit, loaded.steps, twice))
-        anew = page.titled("Prompted anew", samplers.ddim_sampler(guided["Target"], loaded.steps, start))
-        pictures = images.concatenate_images(images.sample_to_image(pair), images.sample_to_image(anew))
-        page.titled("Three pictures", pictures)
-    sheet(page, pictures, "prompt-to-prompt", heads="source\nedit\nprompted anew", side=256)
+    every = []
+    for way, prompt, word, weights in _EDITS:
+        with page.group(f"{way.capitalize()} (Hertz et al. 2022, section 3)"):
+            target = page.titled(f"Target prompt: {way}", values.text(prompt))
+            mode = "keep" if weights else way
+            changes = prompt_editing.prompt_to_prompt(
+                guided, loaded.model, loaded.steps, source, target, mode, weights=weights
+            )
+            edit = page.titled(f"Edit: {way}", changes)
+            pair = page.titled(f"Source and edit: {way}", samplers.ddim_sampler(edit, loaded.steps, twice))
+        with page.group(f"{way.capitalize()}: without the source's attention, and where the word acts"):
+            own = loaded.conditional(target, f"Target: {way}")
+            if weights:
+                own = page.titled("Weigh words", prompt_editing.weigh_words(own, loaded.model, target, weights))
+            alone = page.titled(f"Guidance: {way}", guidance.classifier_free_guidance(own, loaded.unconditional, 4.0))
+            anew = page.titled(f"Prompted anew: {way}", samplers.ddim_sampler(alone, loaded.steps, start))
+            shown = prompt_editing.show_words(own, loaded.model, loaded.steps, start, target, word, width=32, height=32)
+            maps = page.titled(f"Where the word acts: {way}", shown)
+            every += [images.sample_to_image(pair), images.sample_to_image(anew), maps]
+    with page.group("All of them"):
+        pictures = page.titled("Pictures", reduce(images.concatenate_images, every))
+    rows = "\n".join(way for way, *_ in _EDITS)
+    sheet(page, pictures, "prompt-to-prompt", 4, rows, "source\nedit\nprompted anew\nwhere the word acts", side=128)
 
 
 def perturbed_attention(page: Page) -> None:
@@ -68,9 +93,10 @@ def perturbed_attention(page: Page) -> None:
 WORKFLOWS: Mapping[str, Shipped] = {
     "prompt-to-prompt": Shipped(
         prompt_to_prompt,
-        "Prompt-to-prompt (Hertz et al. 2022): a word of the prompt is swapped, and the new picture's attention is "
-        "made from the old one's. Left the source, in the middle the edit, right the new prompt by itself from the "
-        "same noise.\n\nThe windows say how long attention is the source's. A prompt of another length wants refine.",
+        "Prompt-to-prompt (Hertz et al. 2022): a word of the prompt is swapped, a phrase is added, or a word is "
+        "weighed, and the new picture's attention is made from the old one's. Beside each edit what its prompt makes "
+        "of the same noise by itself, and where its word acts.\n\nThe windows say how long attention is the source's. "
+        "Replace wants prompts of as many words, refine takes any.",
         (parts.GLIDE,),
     ),
     "perturbed-attention": Shipped(

@@ -229,29 +229,39 @@ def test_networks_without_attention_to_words_are_refused(materials: Any) -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"Target prompt.value": "a cone"}, r"expected 10 words as in the source; got 2 words\. Use refine"),
+        ({"target": "a cone"}, r"expected 8 words as in the source; got 2 words\. Use refine"),
         (
-            {"Edit.weights": "sheep: 2"},
-            r"a word to edit is not in the prompt; expected one of \['a', 'large', 'red', 'co",
+            {"weights": "sheep: 2"},
+            r"a word to edit is not in the prompt; expected one of \['a', 'green', 'cube',",
         ),
-        ({"Edit.weights": "cone"}, "words with weights cannot be read"),
-        ({"Edit.weights": "cone: nan"}, "weight of 'cone' is out of range; expected a number from -20 to 20; got nan"),
-        ({"Edit.weights": "cone: 21"}, "weight of 'cone' is out of range; expected a number from -20 to 20; got 21"),
-        ({"Edit.cross_start": 0.9}, "impossible window of cross-attention"),
-        ({"Edit.word_windows": "cube: 0.2"}, "a word to edit is not in the prompt.*got 'cube'"),
-        ({"Edit.word_windows": "cone: 0.2-2"}, "impossible window of 'cone'"),
-        ({"Edit.self_start": 0.9}, "impossible window of self-attention"),
-        ({"Edit.blend_source": "cube"}, "a local blend needs words of both prompts"),
-        ({"Edit.blend_source": "cube", "Edit.blend_target": "cube"}, "a word to edit is not in the prompt.*got 'cube'"),
-        ({"Edit.blend_threshold": 1.5}, "out of range"),
+        ({"weights": "cube"}, "words with weights cannot be read"),
+        (
+            {"weights": "cube: nan"},
+            "weight of 'cube' is out of range; expected a number from -20 to 20; got nan",
+        ),
+        (
+            {"weights": "cube: 21"},
+            "weight of 'cube' is out of range; expected a number from -20 to 20; got 21",
+        ),
+        ({"cross_start": 0.9}, "impossible window of cross-attention"),
+        ({"word_windows": "cone: 0.2"}, "a word to edit is not in the prompt.*got 'cone'"),
+        ({"word_windows": "cube: 0.2-2"}, "impossible window of 'cube'"),
+        ({"self_start": 0.9}, "impossible window of self-attention"),
+        ({"blend_source": "cone"}, "a local blend needs words of both prompts"),
+        (
+            {"blend_source": "cone", "blend_target": "cone"},
+            "a word to edit is not in the prompt.*got 'cone'",
+        ),
+        ({"blend_threshold": 1.5}, "out of range"),
     ],
 )
 def test_check_refuses_an_edit_before_anything_is_loaded(changes: dict[str, Any], message: str) -> None:
     flow = Workflow.load("prompt-to-prompt")
     assert not flow.check().problems
-    flow.set(**changes)
-    (problem,) = flow.check().problems
-    assert problem.title == "Edit" and re.search(message, str(problem)), problem
+    for name, changed in changes.items():
+        flow.set(**{"Target prompt: replace.value" if name == "target" else f"Edit: replace.{name}": changed})
+    (problem,) = [problem for problem in flow.check().problems if problem.title == "Edit: replace"]
+    assert re.search(message, str(problem)), problem
 
 
 @pytest.mark.parametrize(
