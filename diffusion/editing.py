@@ -109,7 +109,7 @@ def direction_strengths(scales: Sequence[float], trained_steps: int, steps: int)
         steps: Steps of this run.
 
     Raises:
-        GlidewireError: If there is no direction, or a number of steps is not above 0.
+        GlidewireError: If there is no direction, a scale is not finite, or a number of steps is not above 0.
 
     Source: Kwon et al. 2023, section 5.2 (linearity) and appendix (numbers of steps).
     """
@@ -119,6 +119,8 @@ def direction_strengths(scales: Sequence[float], trained_steps: int, steps: int)
             expected="at least one scale, and numbers of steps above 0",
             got=f"{len(scales)} scales, {trained_steps} and {steps} steps",
         )
+    if not all(map(math.isfinite, scales)):
+        raise GlidewireError("a strength is out of range", expected="finite numbers", got=list(scales))
     return tuple(trained_steps / steps * scale / math.sqrt(len(scales)) for scale in scales)
 
 

@@ -162,7 +162,15 @@ class EditTimesteps(NamedTuple):
     t_boost: int
 
 
-@node(category="bottleneck")
+def _predicted_is_table(predicted: str) -> None:
+    bottleneck_runs.table(predicted)
+
+
+def _noised_is_table(noised: str) -> None:
+    bottleneck_runs.table(noised)
+
+
+@node(category="bottleneck", validate=(_predicted_is_table, _noised_is_table))
 def edit_timesteps(
     predicted: Annotated[str, Text(multiline=True)],
     noised: Annotated[str, Text(multiline=True)],

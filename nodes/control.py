@@ -58,7 +58,11 @@ def load_control_network(
     return model
 
 
-@node(category="control", title="Apply ControlNet", validate=interval)
+def _are_factors(by_residual: str) -> None:
+    controls.read_factors(by_residual)
+
+
+@node(category="control", title="Apply ControlNet", validate=(interval, _are_factors))
 def apply_control_net(
     denoiser: Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"],
     control: Socket[ControlModel, "channels 0 @context_width @bottleneck @time_width"],
@@ -93,7 +97,7 @@ def apply_control_net(
     return within(inside, denoiser, start, end)
 
 
-@node(category="control", title="Apply Prompt Diffusion", validate=interval)
+@node(category="control", title="Apply Prompt Diffusion", validate=(interval, _are_factors))
 def apply_prompt_diffusion(
     denoiser: Socket[Denoiser, "channels @space @sides @context_width @bottleneck @time_width"],
     control: Socket[ControlModel, "channels 3 @context_width @bottleneck @time_width"],

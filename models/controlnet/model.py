@@ -111,19 +111,29 @@ class ControlModel(Handle):
         """
         from .view import guess_strengths
 
-        count = self.spec.residual_count
-        if by_residual.strip() == "guess":
+        count, factors = self.spec.residual_count, read_factors(by_residual, strength)
+        if factors is None:
             factors = guess_strengths(count)
-        else:
-            factors = tuple(map(_number, filter(str.strip, re.split(r"[,;\s]+", by_residual)))) or (1.0,) * count
+        factors = factors or (1.0,) * count
         if len(factors) != count:
             raise GlidewireError(
                 "strengths are not as many as residuals", expected=f"{count} numbers", got=len(factors)
             )
-        for value in (strength, *factors):
-            if not abs(value) <= _LARGEST:
-                raise GlidewireError("a strength is out of range", expected=f"-{_LARGEST:g} to {_LARGEST:g}", got=value)
         return tuple(strength * factor for factor in factors)
+
+
+def read_factors(by_residual: str, strength: float = 1.0) -> tuple[float, ...] | None:
+    """Factors of a strength as a user writes them, see `ControlModel.strengths`: none for all 1; None for "guess".
+
+    Raises:
+        GlidewireError: A number cannot be read, or it or the strength is out of range.
+    """
+    guess = by_residual.strip() == "guess"
+    factors = () if guess else tuple(map(_number, filter(str.strip, re.split(r"[,;\s]+", by_residual))))
+    for value in (strength, *factors):
+        if not abs(value) <= _LARGEST:
+            raise GlidewireError("a strength is out of range", expected=f"-{_LARGEST:g} to {_LARGEST:g}", got=value)
+    return None if guess else factors
 
 
 def _number(text: str) -> float:

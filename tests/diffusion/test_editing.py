@@ -93,6 +93,9 @@ def test_impossible_arguments_are_told() -> None:
         first_reaching(t, torch.zeros(2), 0.5)
     with pytest.raises(GlidewireError, match="0 scales, 40 and 40 steps"):
         direction_strengths([], 40, 40)
+    for scale in (math.nan, math.inf):
+        with pytest.raises(GlidewireError, match="a strength is out of range; expected finite numbers"):
+            direction_strengths([1.0, scale], 40, 40)
     with pytest.raises(GlidewireError, match="impossible t_boost; expected a timestep; got nan"):
         boosted_ddim(math.nan)
     with pytest.raises(GlidewireError, match="impossible number of steps; expected 2 to 1000; got 1"):

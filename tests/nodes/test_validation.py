@@ -108,6 +108,31 @@ def test_guidance_of_two_spaces_is_told_with_both(picture: Graph, registry: Regi
     assert "pixels" in text and "mini-kl" in text
 
 
+EDITS = [
+    ("GlidewireEditHSpace", {"strength": 11.0}, "strength", "the number is out of range"),
+    ("GlidewireEditHSpace", {"t_edit": -1}, "t_edit", "the number is out of range"),
+    ("GlidewireAddHDirections", {"second_scale": -11.0}, "second_scale", "the number is out of range"),
+    ("GlidewireBoostedSampler", {"t_boost": 1001}, "t_boost", "the number is out of range"),
+    ("GlidewireEditTimesteps", {"predicted": "500", "noised": "1 1"}, "predicted", "a table of distances cannot be"),
+    ("GlidewireEditTimesteps", {"predicted": "1 1", "noised": "a b"}, "noised", "a table of distances cannot be read"),
+    ("GlidewireApplyControlNet", {"strength": 2.5}, "strength", "the number is out of range"),
+    ("GlidewireApplyControlNet", {"by_residual": "1, x"}, "by_residual", "strengths cannot be read"),
+    ("GlidewireApplyPromptDiffusion", {"by_residual": "1, -3"}, "by_residual", "a strength is out of range"),
+    ("GlidewireApplyPromptDiffusion", {"start": 0.7, "end": 0.2}, None, "impossible interval of steps"),
+    ("GlidewirePromptDiffusionTask", {"task": "sketch to image"}, "task", "the value is not one of the options"),
+    ("GlidewireImagenUpsamplerDenoiser", {"level": 1.0}, "level", "the number is out of range"),
+]
+
+
+@pytest.mark.parametrize(("node", "inputs", "name", "message"), EDITS, ids=[f"{case[0]} {case[1]}" for case in EDITS])
+def test_an_edit_that_cannot_be_is_told_before(
+    registry: Registry, node: str, inputs: dict[str, object], name: str | None, message: str
+) -> None:
+    found = check(Graph([NodeCall("1", node, inputs)]), registry, Folders()).problems
+    told = [one for one in found if one.kind not in ("missing_input", "no_effect")]
+    assert [(one.input, message in one.message) for one in told] == [(name, True)], told
+
+
 def test_a_whole_number_over_a_wire_counts_as_if_it_was_written(picture: Graph, registry: Registry) -> None:
     def wired(width: int) -> Graph:
         number = NodeCall("90", "GlidewireInteger", {"value": width}, "Width")
