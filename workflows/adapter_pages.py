@@ -18,28 +18,41 @@ PROMPT_DIFFUSION = "mini-prompt-diffusion"
 START, T_EDIT, STEPS = 0.15, 200, 20
 """The part of the run that is left as it is, the last timestep that is edited, and the steps: as directions were
 trained."""
+COLOUR_START = 0.05
+"""The same of directions of colour, which is decided before shape and size are."""
 
 
-def edited(glide: Glide, denoiser: Denoiser, direction: WeightedDirections, strength: float = 1.0) -> Denoiser:
+def edited(
+    glide: Glide, denoiser: Denoiser, direction: WeightedDirections, strength: float = 1.0, start: float = START
+) -> Denoiser:
     """An edit of the bottleneck in the part of the run that mini directions were trained in."""
-    return bottleneck.edit_h_space(denoiser, direction, glide.steps, strength, T_EDIT, STEPS, START)
+    return bottleneck.edit_h_space(denoiser, direction, glide.steps, strength, T_EDIT, STEPS, start)
 
 
 def asyrp(page: Page) -> None:
-    """Two directions, their sum, and one of them backwards, from the same noise."""
+    """Three directions, their sum, and one of them backwards, from the same noise."""
     glide = Glide.load(page, str(STEPS))
-    with page.group("A prompt that is silent of size and shape"):
-        plain = glide.conditional("a red thing on sand ground")
+    with page.group("A prompt that is silent of size and colour"):
+        plain = glide.conditional("a cube on white ground")
         start = page.titled("Noise", samplers.noise_start(plain, 32, 32, batch=4, seed=5))
     with page.group("Directions in the bottleneck (Kwon et al. 2023)"):
         large = page.titled("Larger", bottleneck.load_h_direction(file(parts.ASYRP_LARGE)))
         sphere = page.titled("Rounder", bottleneck.load_h_direction(file(parts.ASYRP_SPHERE)))
-        both = page.titled("Larger and rounder", bottleneck.add_h_directions(large, sphere))
+        blue = page.titled("Bluer", bottleneck.load_h_direction(file(parts.ASYRP_BLUE)))
+        two = page.titled("Larger and rounder", bottleneck.add_h_directions(large, sphere))
+        every = page.titled("All three", bottleneck.add_h_directions(two, blue))
     ways: dict[str, Denoiser] = {"as drawn": plain}
+    # Sums are divided by the root of how many they add.
+    edits = {
+        "larger": (large, 1.0, START),
+        "larger, backwards": (large, -0.5, START),
+        "rounder": (sphere, 1.0, START),
+        "bluer": (blue, 1.0, COLOUR_START),
+        "all three": (every, 1.7, COLOUR_START),
+    }
     with page.group("Edits of the predicted sample alone (eq. 4)"):
-        for title, direction in (("larger", large), ("rounder", sphere), ("both", both)):
-            strength = 1.0 if direction is not both else 1.4
-            ways[title] = page.titled(f"Edit: {title}", edited(glide, plain, direction, strength))
+        for title, edit in edits.items():
+            ways[title] = page.titled(f"Edit: {title}", edited(glide, plain, *edit))
     drawn = []
     with page.group("DDIM without noise (Song et al. 2021)"):
         for title, denoiser in ways.items():
@@ -112,9 +125,9 @@ WORKFLOWS: Mapping[str, Shipped] = {
         asyrp,
         "Asyrp (Kwon et al. 2023): small networks add directions to the bottleneck of mini GLIDE's U-Net, and only the "
         "predicted clean sample takes them, not the noise that leads on. The first row is as the model draws it.\n\n"
-        "Directions add up, and half the strength goes half the way. An edit that starts later resumes from what is "
-        "stored of the run without it.",
-        (parts.GLIDE, parts.ASYRP_LARGE, parts.ASYRP_SPHERE),
+        "Directions add up, and half the strength goes half the way. Colour is decided before shape and size, so that "
+        "its edits start earlier. An edit that starts later resumes from what is stored of the run without it.",
+        (parts.GLIDE, parts.ASYRP_LARGE, parts.ASYRP_SPHERE, parts.ASYRP_BLUE),
     ),
     "image-prompt": Shipped(
         image_prompt,
