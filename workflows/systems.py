@@ -230,8 +230,9 @@ def minis() -> str:
         if len(rows) > 2:
             (first, second, *_), body = rows[0], rows[2:]
             scales = first == "guidance" or " at " in f" {body[0][0]}"
-            kept = [row for row in body if row[0].startswith("verdict kept")]  # what an upsampler is asked for
-            best = kept[-1] if kept else max(body, key=lambda row: _number(row[1])) if scales else body[0]
+            # What an upsampler and a direction are asked for.
+            asked = [row for row in body if row[0].startswith("verdict kept") or row[0] == "at strength 1"]
+            best = asked[-1] if asked else max(body, key=lambda row: _number(row[1])) if scales else body[0]
             unit = "" if "%" in best[1] else " %"
             figure = f"{best[0]}: {best[1]}" if second == "found" else f"{second} {best[1]}{unit}, {first} {best[0]}"
             lines.append(f"| [{path.stem}](../weights/{path.name}) | {size.group(1) if size else ''} | {figure} |")
