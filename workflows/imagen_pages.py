@@ -33,11 +33,17 @@ def cascade(page: Page) -> None:
         small = page.titled("Sampler", sample)
     with page.group("64 pixels: the small picture noised, and the level told (section 2.4)"):
         second = page.titled("Second stage", imagen.load_imagen_stage(file(UPSAMPLER)))
-        few = page.titled("Steps of the second stage", schedules.respace(second.schedule, "10"))
-        seen = imagen.imagen_upsampler_denoiser(second.model, text, small, 64, 64, _LEVEL, seed=1)
-        page.titled("Conditional at 64", seen)
-        large_start = page.titled("Noise at 64", samplers.noise_start(seen, 64, 64, batch=_BATCH, seed=2))
-        large = page.titled("Sampler at 64", samplers.ddim_sampler(seen, few, large_start))
+        few = page.titled("Steps of the second stage", schedules.respace(second.schedule, "25"))
+        upwards, plainly = (
+            page.titled(
+                f"{title} at 64",
+                imagen.imagen_upsampler_denoiser(second.model, said, small, 64, 64, _LEVEL, seed=1),
+            )
+            for title, said in (("Conditional", text), ("Unconditional", empty))
+        )
+        sharper = page.titled("Guidance at 64", guidance.classifier_free_guidance(upwards, plainly, 4.0))
+        large_start = page.titled("Noise at 64", samplers.noise_start(sharper, 64, 64, batch=_BATCH, seed=2))
+        large = page.titled("Sampler at 64", samplers.ddim_sampler(sharper, few, large_start, eta=1.0))
     with page.group("Side by side, the pixels as they are"):
         shown = [
             page.titled(title, images.resize_image(images.sample_to_image(one), 256, 256, "nearest"))
@@ -52,8 +58,8 @@ WORKFLOWS: Mapping[str, Shipped] = {
         cascade,
         "Imagen (Saharia et al. 2022) in DeepFloyd IF's form: a frozen T5 reads the prompt, the first stage draws 32 "
         "pixels under strong guidance that a dynamic threshold bounds, and the second stage doubles the side.\n\n"
-        "The second stage sees the small picture noised, and is told how much: more noise hides the first stage's "
-        "mistakes and keeps less of its picture.",
+        "The second stage, guided with 4 and clipped, sees the small picture noised, and is told how much: more noise "
+        "hides more of it, mistakes and details alike.",
         (T5, BASE, UPSAMPLER),
     ),
 }
