@@ -60,10 +60,13 @@ class Leaf:
     Args:
         network: Evaluated at x_t.
         conditioning: Named tensors whose first dimension is 1 (shared by the batch) or the batch.
+        same_as: A leaf of the network that this one's is a view of, where the view adds nothing: both have one answer,
+            and where both stand in an expression only this one is evaluated.
     """
 
     network: Network
     conditioning: Mapping[str, Tensor] = field(default_factory=dict)
+    same_as: Leaf | None = None
 
     @cached_property
     def conditioning_digest(self) -> str:

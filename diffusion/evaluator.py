@@ -25,7 +25,8 @@ class Evaluator:
 
     Equal leaves are evaluated once; all leaves of one network whose conditions have the same shapes share one
     forward; a condition is prepared once (keys and values of a fixed text), not once per step. Two views that
-    add the same to one network are one network: their digests are equal.
+    add the same to one network are one network: their digests are equal. A leaf beside a view of it that adds nothing
+    is not evaluated: they have one answer.
 
     Args:
         watch: Told of every combination, for inspection; None costs nothing.
@@ -67,8 +68,10 @@ class Evaluator:
             if isinstance(node, Leaf):
                 leaves.setdefault(self._key(node), node)
         answers: dict[_LeafKey, Prediction] = {}
-        for group in self._groups(leaves.values(), x_t):
+        twins = self._twins(leaves)
+        for group in self._groups((leaf for key, leaf in leaves.items() if key not in twins), x_t):
             answers.update(self._forward(group, x_t, step))
+        answers.update({key: answers[twin] for key, twin in twins.items()})
         memory: dict[str, Tensor] = {}
 
         def combined(node: Combination, inputs: Mapping[str, Prediction]) -> Prediction:
@@ -88,6 +91,21 @@ class Evaluator:
         result = fold(denoiser, step.index, step.total, lambda leaf: answers[self._key(leaf)], combined)
         self.memory = memory
         return result
+
+    def _twins(self, leaves: Mapping[_LeafKey, Leaf]) -> Mapping[_LeafKey, _LeafKey]:
+        """Which leaves need no row of their own, and whose answer is theirs: that of a view that adds nothing."""
+        found: dict[_LeafKey, _LeafKey] = {}
+        for key, leaf in leaves.items():
+            inner = leaf.same_as
+            while inner is not None:
+                if (twin := self._key(inner)) in leaves and twin != key:
+                    found[twin] = key
+                inner = inner.same_as
+        for key, twin in found.items():
+            while twin in found:
+                twin = found[twin]
+            found[key] = twin
+        return found
 
     def _groups(self, leaves: Iterable[Leaf], x_t: Tensor) -> list[list[Leaf]]:
         """Leaves that can share a forward: one network, and conditions of equal names, shapes and dtypes."""

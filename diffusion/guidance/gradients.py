@@ -11,6 +11,7 @@ from torch import Tensor
 from ...errors import GlidewireError
 from ..denoiser import Combination, Denoiser, Measure
 from ..prediction import Prediction, Step
+from .predicted import PredictedGradient
 from .scales import Scale, changes, checked, scale_at, scale_parameters
 from .scores import require_clean_samples
 
@@ -57,7 +58,10 @@ def gradient_guidance(
 
     def combine(inputs: Mapping[str, Prediction], x_t: Tensor, step: Step) -> Prediction:
         guided = inputs["denoiser"]
-        shift = gradient(x_t, step)
+        if isinstance(gradient, PredictedGradient):
+            shift = gradient.of(denoiser, guided, x_t, step)
+        else:
+            shift = gradient(x_t, step)
         if shift.shape != x_t.shape:
             raise GlidewireError("gradient_guidance: wrong gradient", expected=list(x_t.shape), got=list(shift.shape))
         shift = scale_at(scale, step) * shift.detach().to(x_t.dtype)

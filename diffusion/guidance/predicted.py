@@ -32,7 +32,8 @@ class PredictedGradient:
     """A `LogGradient`: grad_{x_t} log p(y | x_0(x_t)) by a critic of the predicted x_0.
 
     Through the network, the gradient is exact and costs a forward and a backward more. Past it, the network's answer is
-    held fixed, so that grad_{x_t} = grad_{x_0} / sqrt(alpha_bar) for eps: cheaper, and noisier early on.
+    held fixed, so that grad_{x_t} = grad_{x_0} / sqrt(alpha_bar) for eps: noisier early on, and without another
+    evaluation where the denoiser itself is guided.
 
     Args:
         denoiser: Predicts x_0; usually what is guided.
@@ -43,7 +44,7 @@ class PredictedGradient:
     """
 
     def __init__(self, denoiser: Denoiser, critic: Critic, *, through_network: bool = True) -> None:
-        self.critic, self.through_network = critic, through_network
+        self.critic, self.through_network, self.guided = critic, through_network, denoiser
         self.denoiser = with_leaves(denoiser, _without_inference) if through_network else denoiser
 
     def digest(self) -> str:
@@ -62,8 +63,18 @@ class PredictedGradient:
                 (gradient,) = torch.autograd.grad(self.critic(x_0, step).sum(), x)
                 return gradient
             with torch.no_grad():
-                predicted = Evaluator()(self.denoiser, x, step).x_0(x, step)
-            x_0 = predicted.detach().clone().requires_grad_()
+                predicted = Evaluator()(self.denoiser, x, step)
+        return self._past(predicted, x_t, step)
+
+    def of(self, denoiser: Denoiser, predicted: Prediction, x_t: Tensor, step: Step) -> Tensor:
+        """The gradient at x_t where `denoiser` predicts `predicted`, which is not evaluated again if that is enough."""
+        if self.through_network or denoiser is not self.guided:
+            return self(x_t, step)
+        return self._past(predicted, x_t, step)
+
+    def _past(self, predicted: Prediction, x_t: Tensor, step: Step) -> Tensor:
+        with torch.inference_mode(False), torch.enable_grad():
+            x_0 = predicted.x_0(x_t, step).detach().clone().requires_grad_()
             (gradient,) = torch.autograd.grad(self.critic(x_0, step).sum(), x_0)
         return gradient / math.sqrt(max(step.alpha_bar, 1e-8))
 

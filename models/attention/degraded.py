@@ -69,7 +69,8 @@ class Degraded:
 
     def leaf(self, leaf: Leaf, worse: bool) -> Leaf:
         """A leaf of the base as one of this network, degraded or as it is."""
-        return Leaf(self, {**leaf.conditioning, self.rows: torch.full((1, 1), float(worse))})
+        rows = torch.full((1, 1), float(worse))
+        return Leaf(self, {**leaf.conditioning, self.rows: rows}, same_as=None if worse else leaf)
 
     def digest(self) -> str:
         """Content identity of the denoiser and of all that degrades."""

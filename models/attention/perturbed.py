@@ -69,7 +69,8 @@ class Perturbed(UnetView):
 
     def leaf(self, leaf: Leaf, worse: bool) -> Leaf:
         """A leaf of the base as one of this view, worse or as it is."""
-        return Leaf(self, {**leaf.conditioning, self.rows: torch.full((1, 1), float(worse))})
+        rows = torch.full((1, 1), float(worse))
+        return Leaf(self, {**leaf.conditioning, self.rows: rows}, same_as=None if worse else leaf)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from glidewire.diffusion import guidance, schedules
+from glidewire.diffusion.denoiser import Leaf
+from glidewire.diffusion.evaluator import evaluate
 from glidewire.diffusion.guidance import PredictedGradient
 from glidewire.diffusion.oracle import GaussianMixture
 from glidewire.diffusion.prediction import Step
@@ -58,6 +60,36 @@ def test_it_works_where_samplers_turn_gradients_off() -> None:
         torch.testing.assert_close(inside, expected)
     with torch.no_grad():
         torch.testing.assert_close(gradient(x_t, STEP), expected)
+
+
+class Counted:
+    """A network that counts its evaluations."""
+
+    def __init__(self, network: Any) -> None:
+        self.network, self.calls = network, 0
+        self.prediction, self.learned_variance = network.prediction, network.learned_variance
+        self.digest, self.prepare = network.digest, network.prepare
+
+    def __call__(self, *given: Any) -> Tensor:
+        self.calls += 1
+        return self.network(*given)
+
+
+def test_past_the_network_what_is_guided_is_not_evaluated_again() -> None:
+    x_t = torch.tensor([[0.4, -1.0], [2.0, 0.1]], dtype=torch.float64)
+    network = Counted(gaussian().leaf(None).network)
+    leaf, other = (Leaf(network, gaussian().leaf(label).conditioning) for label in (None, 0))
+    for guided, through, calls in ((leaf, False, 1), (leaf, True, 2), (other, False, 2)):
+        gradient = PredictedGradient(leaf, Towards(3.0), through_network=through)
+        expected, network.calls = 2 * gradient(x_t, STEP), 0
+        found = evaluate(guidance.gradient_guidance(guided, gradient, 2.0), x_t, STEP)
+        assert network.calls == calls
+        assert found.mean_shift is not None
+        torch.testing.assert_close(found.mean_shift, expected)
+        with torch.inference_mode():
+            inside = evaluate(guidance.gradient_guidance(guided, gradient, 2.0), x_t.clone(), STEP)
+        assert inside.mean_shift is not None
+        torch.testing.assert_close(inside.mean_shift, expected)
 
 
 def test_its_identity_tells_all_that_decides_it() -> None:

@@ -56,6 +56,37 @@ def test_guidance_and_the_worse_version_share_a_forward(attending_unet: Any, kin
         torch.testing.assert_close(found.variance, plain.variance, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["identity", "degraded"])
+@torch.no_grad()
+def test_what_combines_the_conditional_again_outside_has_it_from_the_same_forward(
+    attending_unet: Any, kind: str
+) -> None:
+    network, condition = attending_unet
+    leaves = [Leaf(network, condition(seed)) for seed in (1, 2)]
+    x_t, evaluator = noise(network.channels), Evaluator()
+    nested = guidance.rescale(guidance.perturbed(*parts(leaves, kind), 2.0), leaves[0], 0.7)
+    found = evaluator(nested, x_t, STEP)
+    assert (evaluator.forwards, evaluator.rows) == (1, 6)
+    strong = evaluate(guidance.perturbed(*parts(leaves, kind), 2.0), x_t, STEP)
+    plain = evaluate(leaves[0], x_t, STEP)
+    deviations = [each.value.flatten(1).std(1)[:, None, None, None] for each in (plain, strong)]
+    expected = strong.value * (0.3 + 0.7 * deviations[0] / deviations[1])
+    torch.testing.assert_close(found.value, expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_views_of_views_answer_for_all_that_they_are_views_of(unet_of: Callable[[str], Any]) -> None:
+    network, condition = unet_of("latent")
+    leaf, x_t, evaluator = Leaf(network, condition(1)), noise(4), Evaluator()
+    inner = perturbing(leaf, "identity", "middle")
+    outer = perturbing(inner.leaf(leaf, worse=False), "skip", "middle")
+    resting = outer.leaf(inner.leaf(leaf, worse=False), worse=False)
+    sum_of_all = guidance.composable([leaf, inner.leaf(leaf, worse=False)], resting, [2.0, 1.0])
+    found = evaluator(sum_of_all, x_t, STEP)
+    assert (evaluator.forwards, evaluator.rows) == (1, 2)
+    torch.testing.assert_close(found.value, evaluate(leaf, x_t, STEP).value)
+
+
 @pytest.mark.parametrize("kind", ["identity", "skip", "smooth", "degraded"])
 @torch.no_grad()
 def test_rows_that_are_not_marked_are_the_denoisers_bit_for_bit(attending_unet: Any, kind: str) -> None:
