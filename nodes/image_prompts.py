@@ -17,7 +17,7 @@ from ..models.clip import image_encoder
 from ..models.clip.image_encoder import ImageEncoder
 from ..models.ip_adapter import model as adapters
 from ..models.ip_adapter.apply import prompted
-from ..models.ip_adapter.model import AdapterModel, Combine
+from ..models.ip_adapter.model import AdapterModel, Combine, Scaling
 from ..models.ip_adapter.presets import PRESETS, written_scales
 from . import image_prompt_files, inpainting, masking
 from .adapter_sockets import ImagePrompt
@@ -183,6 +183,7 @@ def apply_ip_adapter(
     start: Fraction = 0.0,
     end: Fraction = 1.0,
     region: Socket[Mask, "_ _ _"] | None = None,
+    scaling: Scaling = "V only",
 ) -> Socket[Denoiser, "channels @space"]:
     """Let a denoiser attend to pictures beside its text: attention(q, text) + scale · attention(q, image tokens).
 
@@ -201,6 +202,8 @@ def apply_ip_adapter(
         by_layer: Instead of that, weights by the layers' published numbers, such as "1: 0.5, 15: 1".
         start, end: The part of the sampling steps, from 0 to 1, in which the picture is seen.
         region: Where it is seen, "batch height width" from 0 to 1: of x_t's size, or a whole multiple of that.
+        scaling: What the scale multiplies: what is found (V only, as published), or keys and values, or keys and the
+            mean of the values; a C penalty makes it smaller in narrow layers, by their channels over 1280.
 
     Returns: The denoiser with the image prompt, on the same "channels @space".
 
@@ -217,7 +220,7 @@ def apply_ip_adapter(
             hint="Encode the picture with this adapter.",
         )
     mask = None if region is None else masking.region(region, "the image prompt's")
-    inside = prompted(denoiser, adapter, prompt.tensor, scale, layers, by_layer, mask)
+    inside = prompted(denoiser, adapter, prompt.tensor, scale, layers, by_layer, mask, scaling)
     return within(inside, denoiser, start, end)
 
 

@@ -12,7 +12,7 @@ from ...diffusion.rewriting import leaves, with_leaves
 from ...errors import GlidewireError
 from ..additions import attention_kinds, attention_places
 from ..view import free_name
-from .model import AdapterModel
+from .model import AdapterModel, Scaling
 from .presets import layer_scales, require_scale, written_scales
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def prompted(
     preset: str = "linear",
     by_layer: str = "",
     mask: Tensor | None = None,
+    scaling: Scaling = "V only",
 ) -> Denoiser:
     """A guidance expression all of whose latent leaves have an image prompt.
 
@@ -38,6 +39,7 @@ def prompted(
         preset: Which layers; see `presets.PRESETS`.
         by_layer: Weights by a layer's number instead, as `presets.written_scales` reads them.
         mask: How much the tokens count in each place, "1 or batch, 1, height, width".
+        scaling: What the scale multiplies; see `view.Scaling`.
 
     Raises:
         GlidewireError: The denoiser is of another kind than the adapter's, the scale is out of range, or as
@@ -51,7 +53,7 @@ def prompted(
     def changed(leaf: Leaf) -> Leaf:
         network: Any = leaf.network
         if id(network) not in views:
-            views[id(network)] = _view(network, adapter, scale, preset, by_layer)
+            views[id(network)] = _view(network, adapter, scale, preset, by_layer, scaling)
         view = views[id(network)]
         added = {f"{view.name}.tokens": tokens}
         if mask is not None:
@@ -68,7 +70,9 @@ def prompted(
     return with_leaves(denoiser, changed)
 
 
-def _view(network: Any, adapter: AdapterModel, scale: float, preset: str, by_layer: str) -> ImagePrompted:
+def _view(
+    network: Any, adapter: AdapterModel, scale: float, preset: str, by_layer: str, scaling: Scaling
+) -> ImagePrompted:
     from .view import ImagePrompted
 
     scales: Mapping[int, float]
@@ -79,4 +83,4 @@ def _view(network: Any, adapter: AdapterModel, scale: float, preset: str, by_lay
         places = {number: place for number, place in attention_places(network.unet).items() if kinds[number] == "cross"}
         scales = layer_scales(places, preset, scale)
     name = free_name(network, "image_prompt")
-    return ImagePrompted(network, adapter.network, scale=scales, low_rank_scale=scale, name=name)
+    return ImagePrompted(network, adapter.network, scale=scales, low_rank_scale=scale, scaling=scaling, name=name)

@@ -25,6 +25,11 @@ Combine = Literal["each", "concatenate", "average", "average directions", "subtr
 embedding: their mean, their mean direction at their mean length, the first less the others' mean, or their sum."""
 
 
+Scaling = Literal["V only", "K+V", "K+V w/ C penalty", "K+mean(V) w/ C penalty"]
+"""What a scale multiplies: what is found; keys and values; or keys and the mean of the values. A penalty makes it
+smaller in narrow layers, by their channels over 1280."""
+
+
 @dataclass(frozen=True)
 class AdapterModel(Handle):
     """An image-prompt adapter.

@@ -14,8 +14,11 @@ from ..additions import AttentionAddition, Part, grid_of, require_region
 from ..ldm.attention import attention_layers, given, split_heads
 from ..ldm.network import LatentDenoiser
 from ..ldm.view import DenoiserView
+from .model import Scaling
 from .network import AdaptedLayer, IpAdapter
 
+# Channels of the widest layers that are published.
+_WIDEST = 1280
 _LOW_RANK: Mapping[Part, tuple[str, ...]] = {"query": ("q",), "key_value": ("k", "v"), "out": ("out",)}
 
 
@@ -35,6 +38,7 @@ class ImagePrompted(DenoiserView):
         scale: Weight of the image prompt: in all layers, or by a layer's number, with 0 elsewhere. Numbers are
             those of published files: 1, 3, 5 ... in the order down, up, middle.
         low_rank_scale: Weight of the low-rank terms, which adapters of faces have.
+        scaling: What a scale multiplies; eq. 5 has "V only".
         name: What its tokens are called by; views of one denoiser need different ones.
 
     Raises:
@@ -49,10 +53,12 @@ class ImagePrompted(DenoiserView):
         *,
         scale: float | Mapping[int, float] = 1.0,
         low_rank_scale: float = 1.0,
+        scaling: Scaling = "V only",
         name: str = "image_prompt",
     ) -> None:
         super().__init__(base, name)
         self.adapter = adapter
+        self.scaling: Scaling = scaling
         self.low_rank_scale = float(low_rank_scale) if adapter.spec.lora_rank else 0.0
         layers = attention_layers(self.denoiser.unet)
         self.heads = {number: layer.heads for number, layer in enumerate(layers)}
@@ -67,7 +73,8 @@ class ImagePrompted(DenoiserView):
 
     def identity(self) -> str:
         """Text of the adapter, its name and scales."""
-        return f"image prompt {self.name} {self.adapter.digest()} {self.scales!r} {self.low_rank_scale!r}"
+        scales = f"{self.scales!r} {self.low_rank_scale!r} {self.scaling}"
+        return f"image prompt {self.name} {self.adapter.digest()} {scales}"
 
     def prepared_names(self) -> Set[str]:
         """Keys and values of image tokens, and low-rank terms of the context's keys and values, by layer."""
@@ -135,11 +142,23 @@ class _Terms(AttentionAddition):
             return None
         rows = self.prepared[self.view._tokens(layer)].to(query.dtype).chunk(2, dim=-1)
         key, value = (split_heads(part, self.view.heads[layer]) for part in rows)
+        key, value, scale = _scaled(self.view.scaling, scale, key, value)
         term = scale * F.scaled_dot_product_attention(query, key, value)
         if self.mask is None:
             return term
         region = F.interpolate(self.mask.to(query), grid_of(query.shape[2], self.size), mode="area")
         return region.flatten(2)[..., None] * term
+
+
+def _scaled(scaling: Scaling, scale: float, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Keys and values "batch heads tokens channels" under a scale, and what is left of it for what they find."""
+    if scaling == "V only":
+        return key, value, scale
+    if scaling.endswith("penalty"):
+        scale = scale * key.shape[1] * key.shape[3] / _WIDEST
+    if scaling.startswith("K+V"):
+        return scale * key, scale * value, 1.0
+    return scale * key, value + (scale - 1) * value.mean(dim=2, keepdim=True), 1.0
 
 
 def _check_fit(name: str, adapter: IpAdapter, layers: Sequence[Any], context_width: int) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+import itertools
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
 from glidewire.graph_runtime.registry import collect
 from glidewire.models.additions import attention_kinds, attention_places
 from glidewire.models.ip_adapter import checkpoint as ip_adapter_checkpoint
-from glidewire.models.ip_adapter.model import AdapterModel
+from glidewire.models.ip_adapter.model import AdapterModel, Scaling
 from glidewire.models.ip_adapter.presets import PRESETS, layer_scales, written_scales
 from glidewire.models.ip_adapter.spec import IpAdapterSpec
 from glidewire.nodes import image_prompts, samplers
@@ -82,6 +84,36 @@ def test_a_region_keeps_the_rest_and_two_regions_make_the_whole(materials: Any) 
         value(materials, wrong)
     with pytest.raises(GlidewireError, match=r"region has values that are no shares; expected .* got -1 in 64 of 64"):
         apply_ip_adapter(denoiser, adapter, prompt, region=-torch.ones(1, 8, 8))
+
+
+def test_a_scale_multiplies_what_people_know_it_to_multiply(materials: Any) -> None:
+    denoiser, adapter, prompt = materials.latent_denoiser(), materials.ip_adapter, materials.image_prompt()
+
+    def drawn(scaling: Any, scale: float) -> torch.Tensor:
+        return value(materials, apply_ip_adapter(denoiser, adapter, prompt, scale, scaling=scaling))
+
+    whole = drawn("V only", 1.0)
+    torch.testing.assert_close(drawn("K+V", 1.0), whole)
+    half = AdapterModel(copy.deepcopy(adapter.network), adapter.file)
+    for layer in half.network.layers.values():
+        for projection in (layer.to_k_ip, layer.to_v_ip):
+            projection.weight.mul_(0.5)
+    torch.testing.assert_close(drawn("K+V", 0.5), value(materials, apply_ip_adapter(denoiser, half, prompt, 1.0)))
+    # One token is found whatever its key is, and is the mean of all.
+    one = type(prompt)(prompt.tensor[:, :1], prompt.adapter)
+    alone = {
+        scaling: value(materials, apply_ip_adapter(denoiser, adapter, one, 0.5, scaling=scaling))
+        for scaling in get_args(Scaling)
+    }
+    torch.testing.assert_close(alone["K+V"], alone["V only"])
+    torch.testing.assert_close(alone["K+mean(V) w/ C penalty"], alone["K+V w/ C penalty"])
+    # All layers here are 32 channels wide.
+    smaller = value(materials, apply_ip_adapter(denoiser, adapter, one, 0.5 * 32 / 1280))
+    torch.testing.assert_close(alone["K+V w/ C penalty"], smaller)
+    several = [drawn(scaling, 0.5) for scaling in get_args(Scaling)]
+    assert all(not torch.equal(first, second) for first, second in itertools.combinations(several, 2))
+    for scaling in get_args(Scaling):
+        assert apply_ip_adapter(denoiser, adapter, prompt, 0.0, scaling=scaling) is denoiser
 
 
 @pytest.mark.parametrize("scale", [float("nan"), float("inf"), -2.1, 1e9])
