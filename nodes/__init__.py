@@ -70,6 +70,7 @@ from .guidance_conditions import (
 )
 from .guidance_plot import (
     plot_guidance,
+    plot_token_guidance,
 )
 from .image_prompts import (
     apply_ip_adapter,
@@ -370,6 +371,7 @@ __all__ = [
     "plot",
     "plot_guidance",
     "plot_schedule",
+    "plot_token_guidance",
     "precision_and_recall",
     "preview_image",
     "principal_components",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -16,13 +16,15 @@ from ..diffusion.noise import SeededNoise
 from ..diffusion.prediction import Prediction, Progress, Step
 from ..diffusion.samplers import StepRecord
 from ..diffusion.schedules import NoiseSchedule
+from ..diffusion.tokens import GUMBEL
 from ..errors import GlidewireError
 from ..graph_runtime.context import Context
 from ..graph_runtime.declaration import INJECTED, node
 from ..graph_runtime.sockets import Socket
 from ..graph_runtime.widgets import Number, Text
-from . import plotting, sampling
+from . import plotting, sampling, token_sampling
 from .sockets import Image, Start
+from .token_sockets import TokenStart
 
 
 class GuidancePlots(NamedTuple):
@@ -60,64 +62,101 @@ def plot_guidance(
 
     Source: Sadat et al. 2024 (APG, 2410.02416); Kynkäänniemi et al. 2024 (2404.07724).
     """
-    name, found = _walked(denoiser, schedule, start, of, clip, context)
-    drawn = [
-        Image(plotting.drawn(_lines(found, which), (width, height), f"{title} of {name}", ("step", unit)))
-        for which, (title, unit) in enumerate((("norms", "root mean square"), ("angles", "degrees")))
-    ]
-    return GuidancePlots(*drawn)
-
-
-Measured = Mapping[int, tuple[Mapping[str, float], Mapping[str, float]]]
-"""Lengths and angles by step."""
-
-
-@torch.no_grad()
-def _walked(
-    denoiser: Denoiser, schedule: NoiseSchedule, start: Start, of: str, clip: bool, context: Context
-) -> tuple[str, Measured]:
-    """The name of the guidance that is meant, and its lengths and angles."""
     sampling.require_space(denoiser, start.space)
-    found: dict[int, tuple[Mapping[str, float], Mapping[str, float]]] = {}
-    names: dict[str, None] = {}
-
-    def watch(
-        node: Combination, inputs: Mapping[str, Prediction], made: Prediction, x_t: Tensor, step: Progress
-    ) -> None:
-        named = {name: each for name, each in inputs.items() if name in node.inputs}
-        if len(named) < 2:
-            return
-        names.pop(node.name, None)
-        names[node.name] = None
-        # The outermost is told last.
-        if isinstance(step, Step) and of in ("", node.name):
-            found[step.index] = tuple(  # pyrefly: ignore
-                measure(named, made, x_t, step) for measure in (geometry.lengths, geometry.angles)
-            )
+    seen = _Seen(of)
 
     def report(record: StepRecord) -> None:
         context.progress(record.index + 1, record.total)
 
     x_t = start.tensor.to(context.policy.torch_device)
     noise, first = SeededNoise(start.seeds, start.first_item), sampling.start_index(start, schedule)
-    solver, evaluator = solvers.ddim(0.0, clip=clip), Evaluator(watch)
-    samplers.sample(denoiser, schedule, x_t, solver, noise, start_index=first, on_step=report, evaluator=evaluator)
-    if not found:
-        raise GlidewireError(
-            f"there is no guidance {of!r} in this denoiser" if of and names else "nothing is combined in this denoiser",
-            expected=" or ".join(sorted(names)) or "a guidance of two predictions or more",
-            got=of or "a denoiser alone",
-        )
-    return of or list(names)[-1], found
+    solver, evaluator = solvers.ddim(0.0, clip=clip), Evaluator(seen.watch)
+    with torch.no_grad():
+        samplers.sample(denoiser, schedule, x_t, solver, noise, start_index=first, on_step=report, evaluator=evaluator)
+    return seen.plotted((width, height))
 
 
-def _lines(found: Measured, which: int) -> list[plotting.Line]:
-    names = dict.fromkeys(name for entry in found.values() for name in entry[which])
-    return [
-        plotting.Line(
-            name,
-            [step for step, entry in sorted(found.items()) if name in entry[which]],
-            [entry[which][name] for _, entry in sorted(found.items()) if name in entry[which]],
-        )
-        for name in names
-    ]
+@node(category="guidance")
+def plot_token_guidance(
+    denoiser: Socket[Denoiser, "_ @codebook"],
+    start: Socket[TokenStart, "_ _ _ @codebook"],
+    steps: Annotated[int, Number(min=1, max=1000)] = 12,
+    of: Annotated[str, Text()] = "",
+    width: Annotated[int, Number(min=128, max=4096)] = 640,
+    height: Annotated[int, Number(min=96, max=4096)] = 360,
+    context: Context = INJECTED,
+) -> GuidancePlots:
+    """Plot what a guidance of tokens combines, over a run of Paella's: lengths of centred scores, and their angles.
+
+    Args:
+        denoiser: A guidance of two scores or more, nested as you like.
+        start: Where the run starts, "batch rows columns".
+        steps: Steps of a whole run; a start with less noise leaves out the first ones.
+        of: Which guidance, by its name (classifier_free, tangential ...); empty is the outermost.
+        width, height: Of each plot, in pixels.
+
+    Returns: norms, the root mean squares of scores, of their differences and of the result, "1 height width 3";
+        angles, in degrees, "1 height width 3".
+
+    Raises: GlidewireError where nothing is combined, or there is no guidance of that name.
+
+    Source: Rampas et al. 2022 (Paella, 2211.07292), section 3 and algorithm 1.
+    """
+    seen = _Seen(of)
+    walked = token_sampling.cosine_steps_from(start.share, steps, (1.0, 1.0), None)
+    token_sampling.run(denoiser, walked, start, "start", context, draw=GUMBEL, evaluator=Evaluator(seen.watch))
+    return seen.plotted((width, height))
+
+
+class _Seen:
+    """What a walk shows of one guidance: lengths and angles of what it combines, by step.
+
+    Args:
+        of: Its name; the outermost where that is empty.
+    """
+
+    def __init__(self, of: str) -> None:
+        self.of = of
+        self.names: dict[str, None] = {}
+        self.found: dict[int, tuple[Mapping[str, float], Mapping[str, float]]] = {}
+
+    def watch(
+        self, node: Combination, inputs: Mapping[str, Prediction], made: Prediction, x_t: Tensor, step: Progress
+    ) -> None:
+        """Take note of a combination, of which the outermost is told last."""
+        named = {name: each for name, each in inputs.items() if name in node.inputs}
+        if len(named) < 2:
+            return
+        self.names.pop(node.name, None)
+        self.names[node.name] = None
+        if self.of in ("", node.name):
+            now = cast(Step, step)  # scores are never converted, and ask a step for nothing
+            self.found[step.index] = geometry.lengths(named, made, x_t, now), geometry.angles(named, made, x_t, now)
+
+    def plotted(self, size: tuple[int, int]) -> GuidancePlots:
+        """Both plots; raises GlidewireError where there was no such guidance."""
+        if not self.found:
+            missing = f"there is no guidance {self.of!r} in this denoiser"
+            raise GlidewireError(
+                missing if self.of and self.names else "nothing is combined in this denoiser",
+                expected=" or ".join(sorted(self.names)) or "a guidance of two predictions or more",
+                got=self.of or "a denoiser alone",
+            )
+        name = self.of or list(self.names)[-1]
+        drawn = [
+            Image(plotting.drawn(self._lines(which), size, f"{title} of {name}", ("step", unit)))
+            for which, (title, unit) in enumerate((("norms", "root mean square"), ("angles", "degrees")))
+        ]
+        return GuidancePlots(*drawn)
+
+    def _lines(self, which: int) -> list[plotting.Line]:
+        entries = [(step, entry[which]) for step, entry in sorted(self.found.items())]
+        names = dict.fromkeys(name for _, entry in entries for name in entry)
+        return [
+            plotting.Line(
+                name,
+                [step for step, entry in entries if name in entry],
+                [entry[name] for _, entry in entries if name in entry],
+            )
+            for name in names
+        ]

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from ..diffusion import renoising
 from ..diffusion.denoiser import Denoiser, Leaf
+from ..diffusion.evaluator import Evaluator
 from ..diffusion.renoising import Renoise, RenoiseStep
 from ..diffusion.token_noise import SeededTokenNoise
 from ..diffusion.token_run import TokenRecord
@@ -166,8 +167,12 @@ def run(
     *,
     keep: Filter | None = None,
     draw: Draw,
+    evaluator: Evaluator | None = None,
 ) -> Tokens:
-    """Walk the steps from a start, reporting each and storing segments in the context's memo."""
+    """Walk the steps from a start, reporting each and storing segments in the context's memo.
+
+    With an `evaluator` of the caller's, which has to see every step, none is taken from the memo.
+    """
     require_codebook(denoiser, start.codebook)
     context.check_cancelled()
 
@@ -189,8 +194,8 @@ def run(
         keep=keep,
         draw=draw,
         on_step=report,
-        trajectory=Segments(context.memo),
-        evaluator=frames.evaluator,
+        trajectory=None if evaluator else Segments(context.memo),
+        evaluator=evaluator or frames.evaluator,
         on_keys=frames.on_keys,
     )
     return Tokens(made.cpu(), start.codebook)

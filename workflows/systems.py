@@ -166,7 +166,7 @@ SYSTEMS: dict[str, tuple[Component, ...]] = {
                   "guidance_formulas glide_noised_clip"),
         Component("by gradients: latents", "latent_clip_guidance latent_noised_clip_guidance"),
         Component("elsewhere otherwise", "denoise_by_region known_region"),
-        Component("looking at it", "plot_guidance watch_clip_score"),
+        Component("looking at it", "plot_guidance plot_token_guidance watch_clip_score"),
     ),
 }  # fmt: skip
 

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from ..prediction import Prediction, Step
 from .rows import dot, norm
+from .scores import centred
 
 
 def lengths(inputs: Mapping[str, Prediction], made: Prediction, x_t: Tensor, step: Step) -> dict[str, float]:
     """Root mean squares, averaged over the batch: of predictions, of differences to the first one, and of the result.
 
     Args:
-        inputs: What is combined, by name; all are compared in the parametrisation of the first.
+        inputs: What is combined, by name; all are compared in the parametrisation of the first, scores centred.
         made: What the combination made of them.
         x_t: "batch ...".
         step: Where in the run it is.
@@ -43,7 +44,8 @@ def angles(inputs: Mapping[str, Prediction], made: Prediction, x_t: Tensor, step
 
 def _values(inputs: Mapping[str, Prediction], made: Prediction, x_t: Tensor, step: Step) -> dict[str, Tensor]:
     kind = next(iter(inputs.values())).kind
-    return {name: each.to(kind, x_t, step).value for name, each in {**inputs, "result": made}.items()}
+    every = {**inputs, "result": made}
+    return {name: centred(each.to(kind, x_t, step)).value for name, each in every.items()}
 
 
 def _rms(value: Tensor) -> float:

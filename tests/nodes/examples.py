@@ -126,6 +126,12 @@ EXAMPLES: dict[str, Example] = {
         "width": 240,
         "height": 160,
     },
+    "plot_token_guidance": lambda m: {
+        **_token_walk(m),
+        "denoiser": guidance.classifier_free(m.token_denoiser(), m.token_denoiser(6), 3.0),
+        "width": 240,
+        "height": 160,
+    },
     "perturbed_attention_guidance": lambda m: {"denoiser": m.denoiser()},
     "skip_layer_guidance": lambda m: {"denoiser": m.denoiser()},
     "smoothed_energy_guidance": lambda m: {"denoiser": m.denoiser(), "sigma": 1.0},
