@@ -25,7 +25,8 @@ def test_headers_alone_name_the_clip(materials: Any) -> None:
     assert dims == {"width": 8, "positions": 8, "text_width": 12, "clip": "a"}
     decoder = materials.folder / materials.unclip_file(materials.unclip_decoder.network, "published")
     dims = unclip.load_unclip_decoder.declaration.static_dims(decoder, clip="a")
-    assert dims == {"channels": 3, "width": 8, "text_width": 12, "space": "pixels", "clip": "a"}
+    of_unet = {"sides": "2", "context_width": "6", "bottleneck": "64", "time_width": "128"}
+    assert dims == {"channels": 3, "width": 8, "text_width": 12, "space": "pixels", "clip": "a", **of_unet}
     with pytest.raises(GlidewireError, match="does not tell which CLIP's embeddings"):
         unclip.load_unclip_decoder(decoder.name, context=materials.context)
 
