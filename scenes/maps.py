@@ -1,6 +1,6 @@
 """Maps of pictures of scenes, in colours that scenes have: edges, segmentations and the like.
 
-A frozen autoencoder of scenes gives back nothing of white lines on black; of purple ones on slate it does.
+A frozen autoencoder of scenes gives back nothing of white lines on black; of purple ones on slate thick, smeared ones.
 """
 
 from __future__ import annotations

@@ -89,8 +89,9 @@ def _judged(found: Mapping[str, Any]) -> list[str]:
     sampling = found["sampling"]
     solver = f"DDIM (eta {sampling['eta']:g})" if sampling["solver"] == "ddim" else sampling["solver"]
     solver = found.get("sampler", solver)
+    each = "one picture" if found["images"] == 1 else f"{found['images']} pictures"
     return [
-        f"{found['prompts']} held-out prompts, {found['images']} pictures each, {sampling['spacing']} steps of "
+        f"{found['prompts']} held-out prompts, {each} each, {sampling['spacing']} steps of "
         f"{solver} sampling; share of pictures in which the judge (`scenes/judge.py`) finds what "
         "the prompt states right, in %.\n",
         *_table(found["rows"]),

@@ -49,13 +49,13 @@ class PromptDiffusionCourse(Course):
         pairs: Share of pictures with two solids.
     """
 
-    minutes: float = 15.0
+    minutes: float = 26.0
     batch_size: int = 32
     learning_rate: float = 1e-3
     decay_from: float = 0.4
     ema: float = 0.995
-    pool_size: int = 8_000
-    makes_picture: float = 0.35
+    pool_size: int = 20_000
+    makes_picture: float = 0.5
     empty_captions: float = 0.5
     silence: float = 0.3
     pairs: float = 0.4

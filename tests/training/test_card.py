@@ -43,6 +43,7 @@ def test_a_card_states_digest_recipe_and_figures(weights: Path, tmp_path: Path) 
     for part in ("0.00 M parameters", "`python -m make`", "77 updates", "- minutes: 3.0", "12,000", "By night."):
         assert part in text
     assert "| guidance | everything | unseen object | objects | shape |" in text
+    assert "4 held-out prompts, 2 pictures each, 50 steps of ancestral sampling" in text
     assert "| unguided | 50.0 | 50.0 | 100.0 | 62.5 |\n| 3 | 87.5 | 87.5 | 100.0 | 90.0 |" in text
 
 
