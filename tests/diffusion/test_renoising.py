@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from glidewire.diffusion import guidance, renoising, tokens
-from glidewire.diffusion.denoiser import Denoiser, Leaf
+from glidewire.diffusion.denoiser import Combination, Denoiser, Leaf
 from glidewire.diffusion.evaluator import Evaluator
 from glidewire.diffusion.token_noise import FixedTokenNoise, SeededTokenNoise, gumbel_of
 from glidewire.diffusion.token_run import TokenRecord
@@ -234,10 +235,17 @@ def test_errors(v1) -> None:
         renoising.paste(start, start, torch.ones(3, 3, dtype=torch.bool))
     with pytest.raises(GlidewireError, match="mask of truth values"):
         renoising.paste(start, start, torch.ones(3, 3))
-    region = guidance.known_region(leaf, start.float(), start.float())
-    with pytest.raises(GlidewireError, match="scores of tokens imply neither"):
-        renoising.sample_renoising(region, renoising.cosine_steps(1), start, noise)
-    guided = guidance.gradient_guidance(leaf, Gradient(), 1.0)
+    with pytest.raises(GlidewireError, match="known_region: scores of tokens imply neither"):
+        guidance.known_region(leaf, start.float(), start.float())
+    with pytest.raises(GlidewireError, match="gradient_guidance: scores of tokens imply neither"):
+        guidance.gradient_guidance(leaf, Gradient(), 1.0)
+    # What is made by hand is refused by the sampler.
+    clean = Combination(lambda inputs, x_t, step: inputs["a"].to("x_0", x_t, step), {"a": leaf}, "clean")
+    with pytest.raises(GlidewireError, match="Prediction: scores of tokens imply neither"):
+        renoising.sample_renoising(clean, renoising.cosine_steps(1), start, noise)
+    guided = Combination(
+        lambda inputs, x_t, step: replace(inputs["a"], mean_shift=inputs["a"].value), {"a": leaf}, "shifted"
+    )
     with pytest.raises(GlidewireError, match=r"cannot use this denoiser.*got guidance by a gradient"):
         renoising.sample_renoising(guided, renoising.cosine_steps(1), start, noise)
 
