@@ -41,7 +41,7 @@ def prompt_to_prompt(page: Page) -> None:
     for way, prompt, word, weights in _EDITS:
         with page.group(f"{way.capitalize()} (Hertz et al. 2022, section 3)"):
             target = page.titled(f"Target prompt: {way}", values.text(prompt))
-            mode = "keep" if weights else way
+            mode = "keep" if way == "reweight" else way
             changes = prompt_editing.prompt_to_prompt(
                 guided, loaded.model, loaded.steps, source, target, mode, weights=weights
             )
