@@ -82,7 +82,8 @@ CLAIMS: Mapping[str, Claim] = {
         (parts.GLIDE, parts.CLIP),
         "Plain guidance has a scale of 15, the interval is 20 to 70 % of the steps, CFG++'s lambda is 0.6: each its "
         "own usual setting, not equal in strength. Pictures are right nearly always at small scales (see "
-        "guidance-scale): what a large one costs is seen in clipped values and in variety before it is seen in what is right.",
+        "guidance-scale): what a large one costs is seen in clipped values and in variety before it is seen in what is "
+        "right.",
     ),
     "thresholds": Claim(
         thresholds,
