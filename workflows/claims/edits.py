@@ -284,7 +284,8 @@ CLAIMS: Mapping[str, Claim] = {
         (parts.GLIDE,),
         "Layout is the overlap of silhouettes with the source picture's; a third of the prompts swap the shape itself, "
         "where it cannot be whole. Pictures from other noise show what chance gives: in so small a world the noise "
-        "alone decides much. What the edit costs is in the table: the judge asks for everything in the new prompt.",
+        "alone decides much. What the edit costs is in the table: the judge asks for everything in the new prompt. "
+        "That it costs something was expected at first, though no paper says so, and is not found.",
     ),
     "decoupled-attention": Claim(
         decoupled_attention,

@@ -83,7 +83,8 @@ CLAIMS: Mapping[str, Claim] = {
         "Plain guidance has a scale of 15, the interval is 20 to 70 % of the steps, CFG++'s lambda is 0.6: each its "
         "own usual setting, not equal in strength. Pictures are right nearly always at small scales (see "
         "guidance-scale): what a large one costs is seen in clipped values and in variety before it is seen in what is "
-        "right.",
+        "right. That is why plain guidance was set from 7 to 15, and clipped values added, after a first look; after "
+        "100 prompts, with one direction undecided, 100 more were drawn.",
     ),
     "thresholds": Claim(
         thresholds,
@@ -101,6 +102,6 @@ CLAIMS: Mapping[str, Claim] = {
         "bounds, as samples under the dynamic threshold have; but s reaches far beyond 1 in the first steps of such a "
         "scale, and what is divided by it there is dull and dark in the end: its contrast is two thirds of the static "
         "threshold's, and the judge, who looks for colours, misses them. Imagen's pictures fill their bounds, these "
-        "scenes do not.",
+        "scenes do not. Clipped values were added after a look at eight prompts.",
     ),
 }
