@@ -56,7 +56,8 @@ def test_larger_solids_cover_more() -> None:
         square = picture.clone()
         square[:, 8 : 8 + side, 8 : 8 + side] = torch.tensor([0.8, 0.1, 0.1])
         shares.append(covered_share(Image(square)))
-        assert shares[-1] == pytest.approx(side**2 / 48**2, rel=0.1)
+        # A silhouette's edge lies where colour begins, which blur puts up to half a pixel outside.
+        assert side**2 <= shares[-1] * 48**2 <= (side + 1) ** 2
     assert covered_share(Image(torch.cat([picture, square]))) == pytest.approx(shares[1] / 2)
 
 
