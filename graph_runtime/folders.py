@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -106,6 +107,11 @@ class Folders:
                 hint="Give another output folder.",
             ) from problem
         return target
+
+    def next_destination(self, prefix: str, suffix: str) -> Path:
+        """A new file's path `<prefix>_00001<suffix>`, with the first free number; raises as `destination`."""
+        paths = (self.destination(f"{prefix}_{number:05d}{suffix}") for number in itertools.count(1))
+        return next(path for path in paths if not path.exists())
 
     def inside_output(self, name: str) -> Path:
         """The path that `name` means inside the output folder, links resolved; nothing is made.

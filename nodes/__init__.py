@@ -22,6 +22,7 @@ from .bottleneck import (
     load_h_direction,
     load_pixel_denoiser,
     mean_h_direction,
+    save_h_direction,
 )
 from .byt5 import byt5_text, load_byt5
 from .clip import clip_image_embedding, clip_text_embedding, load_clip
@@ -390,6 +391,7 @@ __all__ = [
     "retrieval_accuracy",
     "sample_to_image",
     "sample_until",
+    "save_h_direction",
     "save_image",
     "save_image_prompt",
     "scale_schedule",

@@ -262,3 +262,25 @@ def mean_h_direction(
     """
     settings = bottleneck_runs.Settings(strength, t_edit, of_all_timesteps, clip)
     return bottleneck_runs.mean_direction(denoiser, direction, schedule, start, settings, context)
+
+
+@node(category="bottleneck", title="Save h-space direction", effect=True)
+def save_h_direction(
+    direction: Socket[WeightedDirections, "@bottleneck @time_width"],
+    prefix: Annotated[str, Text(cosmetic=True)] = "h-direction",
+    context: Context = INJECTED,
+) -> None:
+    """Save a mean direction as tensors by timestep, which load h direction takes, without the f_t that it was taken of.
+
+    Args:
+        direction: Of mean h direction, or loaded from such a file; its scale is multiplied in.
+        prefix: The file is called `<prefix>_00001.safetensors`, with the next free number, in the output folder.
+
+    Raises: GlidewireError for an f_t or a sum of several directions, or where the prefix leads out of the output
+        folder or the file cannot be written.
+
+    Source: Kwon et al. 2023 (Asyrp, 2210.10960), section 5.3.
+    """
+    path = context.folders.next_destination(prefix, ".safetensors")
+    edits.save_direction(direction, path)
+    context.show(text=[path.relative_to(context.folders.output.resolve()).as_posix()])

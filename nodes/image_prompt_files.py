@@ -19,9 +19,7 @@ _TOKENS, _ADAPTER = "tokens", "glidewire.adapter"
 
 def write(prompt: ImagePrompt, prefix: str, context: Context) -> str:
     """Save a prompt under the next free number; returns the file's name in the output folder."""
-    number = 1
-    while (path := context.folders.destination(f"{prefix}_{number:05d}.safetensors")).exists():
-        number += 1
+    path = context.folders.next_destination(prefix, ".safetensors")
     save_tensors({_TOKENS: prompt.tensor.contiguous()}, path, metadata={_ADAPTER: prompt.adapter})
     return path.relative_to(context.folders.output.resolve()).as_posix()
 

@@ -132,8 +132,8 @@ SYSTEMS: dict[str, tuple[Component, ...]] = {
         Component("ControlNet", "apply_control_net load_control_network", "controlnet-canny", "controlnet_plain"),
         Component("Prompt Diffusion", "apply_prompt_diffusion prompt_diffusion_task", "prompt-diffusion",
                   "prompt_diffusion", "mini-prompt-diffusion"),
-        Component("Asyrp", "edit_h_space load_h_direction add_h_directions mean_h_direction load_pixel_denoiser",
-                  "asyrp-smiling asyrp-dog-happy", "asyrp_delta_layouts asyrp_trajectory",
+        Component("Asyrp", "edit_h_space load_h_direction add_h_directions mean_h_direction save_h_direction "
+                  "load_pixel_denoiser", "asyrp-smiling asyrp-dog-happy", "asyrp_delta_layouts asyrp_trajectory",
                   "mini-asyrp-blue mini-asyrp-large mini-asyrp-sphere"),
         Component("Asyrp's timesteps and boost", "edit_timesteps boosted_sampler", "", "asyrp_t_edit"),
         Component("prompt-to-prompt", "prompt_to_prompt", "", "prompt_to_prompt", "mini-glide-base"),

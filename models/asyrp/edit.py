@@ -15,9 +15,11 @@ from ...diffusion.denoiser import Denoiser, Leaf
 from ...diffusion.rewriting import leaves, with_leaves, within
 from ...diffusion.schedules import NoiseSchedule
 from ...errors import GlidewireError
-from ..checkpoint import identify, load_identified
+from ..checkpoint import identify, load_identified, save_published
+from ..hyper_parameters import SPEC, to_json
 from ..registry import Identity
 from ..view import free_name
+from . import layout
 from .spec import DeltaTensorSpec
 
 if TYPE_CHECKING:
@@ -183,6 +185,37 @@ def load_directions(
     network = cast("Directions", load_identified(identity, device=device, dtype=dtype))
     scales = tuple(float(index == number) for index in range(count))
     return WeightedDirections(((network, scales),), (identity.header.path.name,))
+
+
+def save_direction(direction: WeightedDirections, path: str | Path) -> None:
+    """Write a direction of tensors by timestep in their published layout; its scale is multiplied in.
+
+    Args:
+        direction: As `mean_directions` or `load_directions` of such a file gives it, at any scale.
+        path: Where to; an existing file is replaced.
+
+    Raises:
+        GlidewireError: A network f_t or a sum of several; or the folder cannot be written to.
+
+    Source: Kwon et al. 2023, section 5.3, for what such files hold.
+    """
+    from .directions import DeltaTensors
+
+    networks = [network for network, _ in direction.parts]
+    if len(networks) != 1 or not isinstance(networks[0], DeltaTensors):
+        raise GlidewireError(
+            "only one direction of tensors by timestep can be saved",
+            expected="a mean direction",
+            got=" and ".join(direction.names) or "a direction without a name",
+            hint="Take the mean of what it adds over a run first (mean h direction).",
+        )
+    network, ((_, (scale,)),) = networks[0], direction.parts
+    scaled = DeltaTensors(network.spec)
+    with torch.no_grad():
+        scaled.tensors.copy_(network.tensors * scale)
+    save_published(
+        scaled, layout.delta_tensor_key_map(network.spec), path, metadata={SPEC: to_json("asyrp", network.spec)}
+    )
 
 
 def mean_directions(found: Mapping[int, Tensor], name: str, *, of_all_timesteps: bool) -> WeightedDirections:

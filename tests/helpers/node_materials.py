@@ -14,7 +14,7 @@ from glidewire.diffusion.schedules import NoiseSchedule, squared_cosine
 from glidewire.graph_runtime.context import Context
 from glidewire.graph_runtime.folders import Folders
 from glidewire.models.asyrp import checkpoint as asyrp_checkpoint
-from glidewire.models.asyrp.edit import WeightedDirections, load_directions
+from glidewire.models.asyrp.edit import WeightedDirections, load_directions, mean_directions
 from glidewire.models.asyrp.spec import DeltaBlockSpec, PixelUnetSpec
 from glidewire.models.autoregressive_prior import checkpoint as autoregressive_checkpoint
 from glidewire.models.autoregressive_prior.model import AutoregressivePriorModel
@@ -457,6 +457,11 @@ class Materials:
     def direction(self, **sizes: int) -> WeightedDirections:
         """One of these."""
         return load_directions(self.folder / self.direction_file(**sizes))
+
+    def mean_direction(self) -> WeightedDirections:
+        """Tensors at two timesteps, for the tiny GLIDE's bottleneck at 16 pixels."""
+        found = {step: torch.randn(2, 32, 8, 8, generator=torch.Generator().manual_seed(step)) for step in (100, 700)}
+        return mean_directions(found, "mean", of_all_timesteps=False)
 
     @cached_property
     def t5_files(self) -> dict[str, str]:

@@ -267,6 +267,7 @@ EXAMPLES: dict[str, Example] = {
         "region": m.mask(),
     },
     "join_image_prompts": lambda m: {"first": m.image_prompt(), "second": m.image_prompt(6)},
+    "save_h_direction": lambda m: {"direction": m.mean_direction()},
     "save_image_prompt": lambda m: {"prompt": m.image_prompt()},
     "load_image_prompt": lambda m: {"file": m.image_prompt_file},
     # sampling

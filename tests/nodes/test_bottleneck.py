@@ -229,6 +229,37 @@ def test_a_mean_direction_stands_for_f_t(materials: Any) -> None:
         bottleneck.mean_h_direction(**walk, **{**settings, "t_edit": 900}, context=materials.context)
 
 
+def test_a_mean_direction_is_saved_and_loaded(materials: Any) -> None:
+    context = materials.context
+    walk = {"denoiser": materials.denoiser(), "schedule": materials.schedule, "start": materials.start(1)}
+    for whole in (False, True):
+        mean = bottleneck.mean_h_direction(
+            **walk, direction=materials.direction(), t_edit=0, of_all_timesteps=whole, context=context
+        )
+        halved = bottleneck.add_h_directions(mean, first_scale=0.5)
+        bottleneck.save_h_direction(halved, f"kept/mean-{whole}", context=context)
+        bottleneck.save_h_direction(halved, f"kept/mean-{whole}", context=context)
+        first, second = sorted((context.folders.output / "kept").glob(f"mean-{whole}_*.safetensors"))
+        assert second.name == f"mean-{whole}_00002.safetensors" and first.read_bytes() == second.read_bytes()
+        again = load_directions(first)
+        assert again.parts[0][0].spec == mean.parts[0][0].spec
+        expected, found = (
+            run(materials, edited(materials, materials.denoiser(), direction=each)) for each in (halved, again)
+        )
+        assert torch.equal(found, expected) and not torch.equal(found, run(materials, materials.denoiser()))
+
+
+def test_what_is_no_mean_direction_cannot_be_saved(materials: Any) -> None:
+    both = bottleneck.add_h_directions(materials.mean_direction(), materials.mean_direction())
+    for direction, named in ((materials.direction(), "tiny_direction_32_1"), (both, "mean and mean")):
+        problem = (
+            f"only one direction of tensors by timestep can be saved; expected a mean direction; got {named}.*mean h"
+        )
+        with pytest.raises(GlidewireError, match=problem):
+            bottleneck.save_h_direction(direction, "never", context=materials.context)
+    assert not list(materials.context.folders.output.glob("never*"))
+
+
 def test_timesteps_follow_the_published_rules(materials: Any) -> None:
     tables = {"predicted": "300 0.2\n500, 0.28\n700: 0.5", "noised": "100 0.9\n\n200 1.3"}
     assert bottleneck.edit_timesteps(**tables, cosine=0.8) == (500, 200)
