@@ -1,4 +1,4 @@
-"""What a direction in a bottleneck is trained on: the directional loss of CLIP, and keeping the rest."""
+"""What a direction in a bottleneck is trained on: CLIP's directional and contrastive losses, and keeping the rest."""
 
 from __future__ import annotations
 
@@ -41,6 +41,30 @@ def directional_loss(source: Tensor, edited: Tensor, source_text: Tensor, target
         )
     # An edit of nothing has no direction, and the gradient of its length none either.
     return 1 - F.cosine_similarity(b - a, of_text.expand_as(b), dim=-1, eps=1e-6)
+
+
+def contrastive_loss(edited: Tensor, texts: Tensor, wanted: Tensor, scale: float) -> Tensor:
+    """L_con = -log softmax_j(scale · cos(E(edited), E(text_j))) at the wanted text: CLIP tells it from all others.
+
+    Args:
+        edited: CLIP's embeddings of the edited pictures, "batch width"; gradients flow through these.
+        texts: Of all that pictures could show, "texts width".
+        wanted: Which of them each picture shall show, int64 "batch".
+        scale: CLIP's exp(logit_scale).
+
+    Returns:
+        "batch", 0 or more.
+
+    Raises:
+        GlidewireError: Embeddings of different widths.
+
+    Source: Radford et al. 2021 (CLIP), figure 3 and section 3.1.2: classification by texts.
+    """
+    if edited.shape[-1] != texts.shape[-1]:
+        widths = [edited.shape[-1], texts.shape[-1]]
+        raise GlidewireError("contrastive loss: embeddings of different CLIPs", expected="one width", got=widths)
+    fits = scale * F.normalize(edited.float(), dim=-1) @ F.normalize(texts.float(), dim=-1).mT
+    return F.cross_entropy(fits, wanted, reduction="none")
 
 
 def asyrp_loss(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..diffusion import samplers, schedules, solvers
 from ..diffusion.denoiser import Denoiser, Leaf
 from ..diffusion.editing import edit_end
-from ..diffusion.editing_losses import asyrp_loss, directional_loss
+from ..diffusion.editing_losses import asyrp_loss, contrastive_loss, directional_loss
 from ..diffusion.evaluator import Evaluator
 from ..diffusion.noise import SeededNoise
 from ..diffusion.prediction import Step
@@ -159,10 +159,7 @@ class AsyrpLesson(Lesson):
         return range(math.ceil(self.numbers.start * total), round(edit_end(self.schedule, self.numbers.t_edit) * total))
 
     def losses(self, step: int, progress: float) -> Mapping[str, Tensor]:
-        """CLIP's directional and contrastive losses of one step's edited clean sample, and its distance from the plain.
-
-        contrast = -log softmax(exp(logit_scale) · cos(E(x_0), E(statements)))[wanted].
-        """
+        """CLIP's directional and contrastive losses of a step's edited clean sample, and its distance to the plain."""
         walk = self.walk or self._begin(step)
         clip, now = self.clip.network, Step.of(self.schedule, walk.index)
         prediction = Evaluator()(self.edited(walk.leaf, self.blocks, 1.0), walk.x_t, now)
@@ -174,8 +171,7 @@ class AsyrpLesson(Lesson):
         moved = directional_loss(before, after, source, target)
         cosine = float(F.cosine_similarity(source, target).mean())
         parts = asyrp_loss(x_0, plain, moved, cosine, keep=self.numbers.keep)
-        fits = clip.logit_scale.detach().exp() * F.normalize(after, dim=-1) @ self.said.mT
-        parts["contrast"] = F.cross_entropy(fits, walk.wanted, reduction="none")
+        parts["contrast"] = contrastive_loss(after, self.said, walk.wanted, float(clip.logit_scale.exp()))
         parts["total"] = parts["total"] + self.numbers.contrast * parts["contrast"]
         following = replace(walk, x_t=x_next.detach(), index=walk.index + 1)
         self.walk = following if following.index in self.edited_steps else None
@@ -249,8 +245,8 @@ def recipe(
     contrast: Annotated[float, typer.Option(min=0, help="Weight of telling statements apart.")] = AsyrpCourse.contrast,
 ) -> AsyrpLesson:
     """Train a direction of mini Asyrp, or go on with the run in OUT."""
-    own: dict[str, Any] = {"direction": direction, "start": begin, "t_edit": t_edit, "keep": keep}
-    own["contrast"] = contrast
+    weights = {"keep": keep, "contrast": contrast}
+    own: dict[str, Any] = {"direction": direction, "start": begin, "t_edit": t_edit, **weights}
     course = replace(options.course(AsyrpCourse), pool_size=0, **own)
     where = options.where
     return AsyrpLesson(course, load_model(glide, device=where), load_clip(clip, device=where), where)

@@ -39,7 +39,7 @@ def prompted(
         preset: Which layers; see `presets.PRESETS`.
         by_layer: Weights by a layer's number instead, as `presets.written_scales` reads them.
         mask: How much the tokens count in each place, "1 or batch, 1, height, width".
-        scaling: What the scale multiplies; see `view.Scaling`.
+        scaling: What the scale multiplies; see `model.Scaling`.
 
     Raises:
         GlidewireError: The denoiser is of another kind than the adapter's, the scale is out of range, or as

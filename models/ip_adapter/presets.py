@@ -14,7 +14,7 @@ from ...errors import GlidewireError
 class _Layer:
     """A layer that attends to the context.
 
-    Args:
+    Attributes:
         place: Its place in the order of evaluation (down, middle, up) over the number of layers, from 0 to below 1.
         part: Of the U-Net.
         deepest: Whether it lies in the last attending level on the way down, or in the first one on the way up.

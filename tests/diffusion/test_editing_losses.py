@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from glidewire.diffusion.editing_losses import asyrp_loss, directional_loss
+from glidewire.diffusion.editing_losses import asyrp_loss, contrastive_loss, directional_loss
 from glidewire.errors import GlidewireError
 
 X, Y, Z = torch.eye(3)[:, None]
@@ -31,6 +31,19 @@ def test_a_step_along_the_gradient_moves_towards_the_text() -> None:
     before.sum().backward()
     after = directional_loss(X, edited.detach() - 0.1 * edited.grad, X, Y)
     assert after < before
+
+
+def test_the_wanted_text_is_told_from_all_others() -> None:
+    texts, wanted = torch.cat([X, 2 * Y, Z]), torch.tensor([0, 1])
+    found = contrastive_loss(torch.cat([5 * X, X]), texts, wanted, 3.0)
+    others = math.exp(3) + 2
+    assert found.tolist() == pytest.approx([math.log(others / math.exp(3)), math.log(others)])
+    edited = (X + 0.1 * Y).requires_grad_()
+    before = contrastive_loss(edited, texts, torch.tensor([1]), 3.0)
+    before.sum().backward()
+    assert contrastive_loss(edited.detach() - 0.1 * edited.grad, texts, torch.tensor([1]), 3.0) < before
+    with pytest.raises(GlidewireError, match=r"contrastive loss: embeddings of different CLIPs.*got \[3, 2\]"):
+        contrastive_loss(X, torch.ones(4, 2), torch.tensor([0]), 1.0)
 
 
 def test_the_parts_of_the_loss() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from checked import problems
 from glidewire.diffusion import samplers, solvers
 from glidewire.diffusion.evaluator import Evaluator, evaluate
 from glidewire.diffusion.prediction import Step
@@ -14,7 +15,6 @@ from glidewire.diffusion.trajectory import MemoryTrajectory
 from glidewire.errors import GlidewireError
 from glidewire.graph_runtime import events, execute
 from glidewire.graph_runtime.cache import Cache
-from glidewire.graph_runtime.check import check
 from glidewire.graph_runtime.context import Policy
 from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
 from glidewire.graph_runtime.registry import collect
@@ -279,8 +279,7 @@ def told(materials: Any, direction: str, *calls: NodeCall) -> list[str]:
     """What check says of an edit of what node d gives, by a direction of that file."""
     loaded = NodeCall("h", "GlidewireLoadHDirection", {"checkpoint": direction}, "Direction")
     edit = NodeCall("e", "GlidewireEditHSpace", {"denoiser": Wire("d", 0), "direction": Wire("h", 0)}, "Edit")
-    graph = Graph([*calls, loaded, edit])
-    found = check(graph, collect("glidewire.nodes"), materials.context.folders).problems
+    found = problems(materials, *calls, loaded, edit)
     assert not [problem for problem in found if problem.kind == "bad_file"]
     return [str(problem) for problem in found if problem.kind == "wrong_dims"]
 

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from checked import problems
 from glidewire.diffusion.evaluator import Evaluator, evaluate
 from glidewire.diffusion.prediction import Step
 from glidewire.errors import GlidewireError
-from glidewire.graph_runtime.check import check
 from glidewire.graph_runtime.context import Context
-from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
-from glidewire.graph_runtime.registry import collect
+from glidewire.graph_runtime.graph import NodeCall, Wire
 from glidewire.models.controlnet.model import TASKS, looks_like_target
 from glidewire.nodes import control as nodes
 from glidewire.nodes.guidance import classifier_free_guidance
@@ -137,8 +136,7 @@ def test_a_control_network_of_another_denoiser_is_refused_before_any_weight_is_r
                 {"denoiser": Wire("d", 0), "control": Wire("c", 0), "hint": Wire("i", 0)}, "Apply",
             ),
         )  # fmt: skip
-        found = check(Graph(calls), collect("glidewire.nodes"), materials.context.folders).problems
-        return [str(problem) for problem in found if problem.node == "a"]
+        return [str(problem) for problem in problems(materials, *calls) if problem.node == "a"]
 
     assert told(materials.latent_file()) == []
     other = materials.latent_file(context_width=16)

@@ -8,12 +8,11 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from checked import problems
 from glidewire.diffusion.evaluator import Evaluator, evaluate
 from glidewire.diffusion.prediction import Step
 from glidewire.errors import GlidewireError
-from glidewire.graph_runtime.check import check
-from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
-from glidewire.graph_runtime.registry import collect
+from glidewire.graph_runtime.graph import NodeCall, Wire
 from glidewire.models.additions import attention_kinds, attention_places
 from glidewire.models.ip_adapter import checkpoint as ip_adapter_checkpoint
 from glidewire.models.ip_adapter.model import AdapterModel, Scaling
@@ -268,7 +267,7 @@ def test_an_encoder_of_another_width_is_refused_with_both_files_and_widths(mater
 
 
 def test_an_adapter_of_another_denoiser_is_caught_on_the_wire(materials: Any) -> None:
-    def problems(denoiser: str) -> list[str]:
+    def told(denoiser: str) -> list[str]:
         calls = (
             NodeCall("m", "GlidewireLoadLatentDenoiser", {"checkpoint": denoiser}, "Load"),
             NodeCall("d", "GlidewireLatentDenoiser", {"model": Wire("m", 0)}),
@@ -279,12 +278,11 @@ def test_an_adapter_of_another_denoiser_is_caught_on_the_wire(materials: Any) ->
                 {"denoiser": Wire("d", 0), "adapter": Wire("a", 0), "prompt": Wire("i", 0)}, "Apply",
             ),
         )  # fmt: skip
-        found = check(Graph(calls), collect("glidewire.nodes"), materials.context.folders).problems
-        return [str(problem) for problem in found if problem.node == "p"]
+        return [str(problem) for problem in problems(materials, *calls) if problem.node == "p"]
 
-    assert problems(materials.latent_file()) == []
+    assert told(materials.latent_file()) == []
     other = materials.latent_file(context_width=16)
-    (problem,) = problems(other)
+    (problem,) = told(other)
     assert "node p (Apply), input adapter: output ip_adapter of node a (Adapter) does not fit" in problem
     assert f"node m (Load) states context_width 16 ({other})" in problem
     assert f"node a (Adapter) states context_width 8 ({materials.ip_adapter_file})" in problem
@@ -297,7 +295,7 @@ def test_a_prompt_of_another_adapter_is_caught_on_the_wire(materials: Any) -> No
         IpAdapterSpec(tokens=2, image_width=8, context_width=8, channels=(32,) * 4),
     )
 
-    def problems(adapter: str, by_layer: str = "") -> list[str]:
+    def told(adapter: str, by_layer: str = "") -> list[str]:
         calls = (
             NodeCall("m", "GlidewireLoadLatentDenoiser", {"checkpoint": materials.latent_file()}),
             NodeCall("d", "GlidewireLatentDenoiser", {"model": Wire("m", 0)}),
@@ -308,13 +306,12 @@ def test_a_prompt_of_another_adapter_is_caught_on_the_wire(materials: Any) -> No
                 {"denoiser": Wire("d", 0), "adapter": Wire("a", 0), "prompt": Wire("i", 0), "by_layer": by_layer},
             ),
         )  # fmt: skip
-        found = check(Graph(calls), collect("glidewire.nodes"), materials.context.folders).problems
-        return [str(problem) for problem in found if problem.node == "p"]
+        return [str(problem) for problem in problems(materials, *calls) if problem.node == "p"]
 
-    assert problems(materials.ip_adapter_file) == []
-    (problem,) = problems(again)
+    assert told(materials.ip_adapter_file) == []
+    (problem,) = told(again)
     assert "again.safetensors" in problem and materials.ip_adapter_file in problem
-    (problem,) = problems(materials.ip_adapter_file, "1: 200")
+    (problem,) = told(materials.ip_adapter_file, "1: 200")
     assert "by_layer" in problem and "the weight of layer 1 is out of range" in problem
 
 
@@ -322,7 +319,7 @@ def test_an_encoder_of_another_width_is_caught_on_the_wire(materials: Any) -> No
     spec = IpAdapterSpec(tokens=2, image_width=1024, context_width=8, channels=(32,) * 4)
     wide = materials.saved("wide.safetensors", ip_adapter_checkpoint, spec)
 
-    def problems(adapter: str) -> Any:
+    def told(adapter: str) -> Any:
         calls = (
             NodeCall("a", "GlidewireLoadIpAdapter", {"checkpoint": adapter}),
             NodeCall("e", "GlidewireLoadImageEncoder", {"checkpoint": materials.clip_file, "activation": "gelu"}),
@@ -333,9 +330,9 @@ def test_an_encoder_of_another_width_is_caught_on_the_wire(materials: Any) -> No
             ),
             NodeCall("s", "GlidewireSaveImagePrompt", {"prompt": Wire("p", 0)}),
         )  # fmt: skip
-        return check(Graph(calls), collect("glidewire.nodes"), materials.context.folders).problems
+        return problems(materials, *calls)
 
-    assert problems(materials.ip_adapter_file) == ()
-    (problem,) = problems(wide)
+    assert told(materials.ip_adapter_file) == ()
+    (problem,) = told(wide)
     assert problem.node == "p" and "states embedding 1024 (wide.safetensors)" in str(problem)
     assert f"states embedding 8 ({materials.clip_file})" in str(problem)

@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from checked import problems
 from glidewire.errors import GlidewireError
-from glidewire.graph_runtime.check import check
 from glidewire.graph_runtime.context import Context
-from glidewire.graph_runtime.graph import Graph, NodeCall, Wire
-from glidewire.graph_runtime.problems import Problem
-from glidewire.graph_runtime.registry import collect
+from glidewire.graph_runtime.graph import NodeCall, Wire
 from glidewire.models.checkpoint import save_published
 from glidewire.models.first_stage import checkpoint as first_stage
 from glidewire.models.first_stage.spec import PUBLISHED as FIRST_STAGES
@@ -25,10 +23,6 @@ from glidewire.nodes import autoencoders, latent_conditions, latent_diffusion, s
 from glidewire.nodes.guidance import classifier_free_guidance
 from node_materials import randomised
 from safetensors.torch import load_file, save_file
-
-
-def problems(materials: Any, *calls: NodeCall) -> tuple[Problem, ...]:
-    return check(Graph(calls), collect("glidewire.nodes"), materials.context.folders).problems
 
 
 def test_a_text_becomes_a_picture(materials: Any) -> None:
